@@ -1,0 +1,14 @@
+"""The quantizer that Relay had, on Relax.
+
+>>> from tvm_book import quantize
+>>> with quantize.qconfig(skip_conv_layers=[]):
+...     quantize.current_qconfig().global_scale
+8.0
+"""
+
+from . import ops, rules
+from ._pipeline import quantize
+from .config import QConfig, current_qconfig, qconfig
+from .rules import Rule
+
+__all__ = ["QConfig", "Rule", "current_qconfig", "ops", "qconfig", "quantize", "rules"]

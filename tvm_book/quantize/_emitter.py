@@ -1,0 +1,55 @@
+"""Collect the bindings of a new Relax function."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tvm import relax
+from tvm.ir import GenericConst
+
+__all__ = ["Emitter"]
+
+
+class Emitter:
+    """Emits expressions into one dataflow block and makes a function of it.
+
+    `tvm.relax.BlockBuilder` does the same inside ``with`` scopes, but prints a warning of its own
+    when an error leaves them; here an error leaves nothing behind.
+
+    Examples
+    --------
+    >>> from tvm import relax
+    >>> x = relax.Var("x", relax.TensorType((2,), "float32"))
+    >>> emitter = Emitter()
+    >>> y = emitter.emit(relax.op.add(x, x))
+    >>> len(emitter.function([x], y).body.blocks[0].bindings)
+    1
+    """
+
+    def __init__(self):
+        self._typer = relax.BlockBuilder()
+        self._bindings: list[relax.VarBinding] = []
+
+    def emit(self, expr: relax.Expr) -> relax.Expr:
+        """Bind an expression to a new variable and return it; variables are returned as such."""
+        if isinstance(expr, (relax.Var, GenericConst)):
+            return expr
+        expr = self._typer.normalize(expr)
+        count = len(self._bindings)
+        var = relax.DataflowVar(f"lv{count or ''}", expr.ty)
+        self._bindings.append(relax.VarBinding(var, expr))
+        return var
+
+    def function(
+        self,
+        params: Sequence[relax.Var],
+        result: relax.Expr,
+        attrs: Mapping[str, Any] | None = None,
+    ) -> relax.Function:
+        """Return the pure function of ``params`` that ends in ``result``."""
+        result = self._typer.normalize(result)
+        output = relax.Var("gv", result.ty)
+        block = relax.DataflowBlock([*self._bindings, relax.VarBinding(output, result)])
+        function = relax.Function(list(params), relax.SeqExpr([block], output), result.ty)
+        return self._typer.normalize(function.with_attrs(dict(attrs)) if attrs else function)

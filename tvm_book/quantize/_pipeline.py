@@ -1,0 +1,182 @@
+"""`quantize`: the passes in order, and the checks around them."""
+
+from __future__ import annotations
+
+import difflib
+import warnings
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import tvm
+from tvm import IRModule, relax
+
+from ._dataset import check_dataset
+from ._graph import Graph, has_static_shape
+from .annotate import Annotate
+from .calibrate import Calibrate
+from .calibrate._grid import simulated
+from .config import QConfig, current_qconfig
+from .partition import Partition
+from .partition_conversions import PartitionConversions
+from .realize import Realize
+from .schemes import scheme_for
+from .simulate import Simulate
+
+__all__ = ["annotate_passes", "quantize", "realize_passes"]
+
+
+def quantize(
+    mod: IRModule,
+    params: Mapping[str, Any] | None = None,
+    dataset: Iterable[Mapping[str, Any]] | None = None,
+    config: QConfig | None = None,
+) -> IRModule:
+    """Quantize a float model after training.
+
+    The passes are those of Relay: prepare, partition, annotate, calibrate, realize. What is done
+    at which ``opt_level`` of the surrounding `tvm.transform.PassContext` is Relay's, too: from 3
+    on, batch norms and biases are folded so that they stay in integers.
+
+    Parameters
+    ----------
+    mod : IRModule
+        With a Relax function ``main``, static shapes, no control flow. Never changed.
+    params : mapping from name to array, optional
+        Values of the parameters of ``main``; NumPy, torch or TVM arrays. Never changed.
+    dataset : iterable of mappings from input name to array, optional
+        Calibration batches; ``calibrate_mode="kl_divergence"`` and ``"percentile"`` need them.
+    config : QConfig, optional
+        Instead of the `current_qconfig`.
+
+    Returns
+    -------
+    IRModule
+        With parameters bound. If nothing is to be quantized: the float module, and a warning.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the module, the parameters or the dataset do not fit; the message says what to do.
+
+    Examples
+    --------
+    >>> import numpy as np, tvm
+    >>> from tvm import relax
+    >>> x = relax.Var("x", relax.TensorType((1, 4), "float32"))
+    >>> builder = relax.BlockBuilder()
+    >>> with builder.function("main", [x]):
+    ...     with builder.dataflow():
+    ...         w = relax.const(np.eye(4, dtype="float32"))
+    ...         y = builder.emit_output(relax.op.matmul(x, w))
+    ...     builder.emit_func_output(y)
+    >>> qmod = quantize(builder.get(), config=QConfig(skip_dense_layer=False))
+    >>> "int8" in qmod.script()
+    True
+    """
+    config = current_qconfig() if config is None else config
+    if not isinstance(config, QConfig):
+        raise TypeError(f"config is a {type(config).__name__}; make one with qconfig(...)")
+    mod = bind_params(mod, params)
+    _check_static(mod["main"])
+    annotated = tvm.transform.Sequential(annotate_passes(config), name="Annotate")(mod)
+    graph = Graph(annotated["main"])
+    if not simulated(graph):
+        warnings.warn(_nothing_to_quantize(config), UserWarning, stacklevel=2)
+        return mod
+    batches = None
+    if config.calibrate_mode != "global_scale":
+        batches = check_dataset(dataset, graph.params, config.calibrate_mode)
+    calibrate = Calibrate.as_pass(config, batches)
+    return tvm.transform.Sequential(realize_passes(config, calibrate), name="Realize")(annotated)
+
+
+def annotate_passes(config: QConfig) -> list[tvm.transform.Pass]:
+    """Return the passes from a float module with bound parameters to an annotated one."""
+    scheme = scheme_for(config)
+    opt_level = tvm.transform.PassContext.current().opt_level
+    return [
+        *scheme.prepare(opt_level),
+        Partition.as_pass(scheme, config),
+        Annotate.as_pass(scheme, config),
+    ]
+
+
+def realize_passes(config: QConfig, calibrate: tvm.transform.Pass) -> list[tvm.transform.Pass]:
+    """Return the passes from an annotated module to the result; the first one sets the grids."""
+    passes = [calibrate]
+    if config.do_simulation:
+        passes.append(Simulate.as_pass())
+    else:
+        passes.append(Realize.as_pass(scheme_for(config), config))
+    passes += [
+        relax.transform.EliminateCommonSubexpr(),
+        relax.transform.DeadCodeElimination(),
+    ]
+    if config.partition_conversions != "disabled":
+        passes.append(PartitionConversions(config))
+    return passes
+
+
+def bind_params(mod: IRModule, params: Mapping[str, Any] | None) -> IRModule:
+    """Return the module with parameters bound as constants.
+
+    Raises
+    ------
+    TypeError
+        If ``mod`` is no IRModule.
+    ValueError
+        If it has no Relax function ``main``, or a parameter does not fit it.
+    """
+    if not isinstance(mod, IRModule):
+        raise TypeError(
+            f"mod is a {type(mod).__name__}; convert the model first: "
+            "mod, params = tvm_book.frontend.from_pytorch(model, input_shapes)"
+        )
+    if "main" not in [var.name_hint for var in mod.get_global_vars()]:
+        raise ValueError("the module has no function 'main'; rename the one to quantize")
+    func = mod["main"]
+    if not isinstance(func, relax.Function):
+        raise ValueError(f"'main' is a {type(func).__name__}; quantize takes Relax functions")
+    if not params:
+        return mod
+    types = {param.name: param.ty for param in func.params}
+    arrays = {}
+    for name, value in params.items():
+        if name not in types:
+            near = difflib.get_close_matches(str(name), types, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ValueError(f"main has no parameter {name!r}{hint}")
+        if hasattr(value, "detach"):
+            value = value.detach()
+        array = value.numpy() if hasattr(value, "numpy") else value
+        shape = tuple(int(extent) for extent in types[name].shape)
+        if tuple(array.shape) != shape or str(array.dtype) != str(types[name].dtype):
+            raise ValueError(
+                f"parameter {name!r} is {array.dtype}{tuple(array.shape)}; main takes "
+                f"{types[name].dtype}{shape}"
+            )
+        arrays[name] = tvm.runtime.tensor(array.copy())
+    return relax.transform.BindParams("main", arrays)(mod)
+
+
+def _check_static(func: relax.Function) -> None:
+    for param in func.params:
+        if not has_static_shape(param.ty):
+            raise ValueError(
+                f"input {param.name!r} has the dynamic shape {param.ty}; quantize needs fixed "
+                "shapes: bind them with relax.transform.BindSymbolicVars"
+            )
+
+
+def _nothing_to_quantize(config: QConfig) -> str:
+    reasons = []
+    if config.skip_conv_layers:
+        reasons.append(f"skip_conv_layers={list(config.skip_conv_layers)}")
+    if config.skip_dense_layer:
+        reasons.append("skip_dense_layer=True")
+    if config.debug_enabled_ops is not None:
+        reasons.append(f"debug_enabled_ops={list(config.debug_enabled_ops)}")
+    excluded = " and ".join(reasons)
+    return "nothing was quantized, the module stays in float" + (
+        f"; {excluded} may exclude its layers" if excluded else ": no rule covers its operators"
+    )

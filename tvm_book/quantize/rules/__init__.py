@@ -1,0 +1,23 @@
+"""What each operator does in each pass: one file an operator family, one row an operator."""
+
+from .rule import (
+    Rule,
+    Scheme,
+    close_all,
+    dequantize_all,
+    keep_group,
+    keep_kind,
+    leave_float,
+    on_data,
+)
+
+__all__ = [
+    "Rule",
+    "Scheme",
+    "close_all",
+    "dequantize_all",
+    "keep_group",
+    "keep_kind",
+    "leave_float",
+    "on_data",
+]
