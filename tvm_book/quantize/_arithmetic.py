@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from tvm import relax
+from tvm import relax, tirx
 from tvm.ir import GenericConst
 
 from . import ops
@@ -61,10 +61,12 @@ class Arithmetic:
 
     def clip(self, a: relax.Expr, low: float, high: float) -> relax.Expr:
         """Limit to ``[low, high]``; bounds are whole numbers in reach of an integer ``a``."""
-        number = float if str(a.ty.dtype) == "float32" else int
-        low, high = number(low), number(high)
+        dtype = str(a.ty.dtype)
+        low, high = (float(x) if dtype == "float32" else int(x) for x in (low, high))
         return self._unary(
-            lambda x: relax.op.clip(x, low, high), lambda x: np.clip(x, low, high), a
+            lambda x: relax.op.clip(x, tirx.const(low, dtype), tirx.const(high, dtype)),
+            lambda x: np.clip(x, low, high),
+            a,
         )
 
     def cast(self, a: relax.Expr, dtype: str) -> relax.Expr:

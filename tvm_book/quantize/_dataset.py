@@ -42,8 +42,8 @@ def check_dataset(
         )
     if isinstance(dataset, Mapping) or not isinstance(dataset, Iterable):
         raise TypeError(
-            f"dataset is a {type(dataset).__name__}; give a list of batches, each a dict such as "
-            f"{{{params[0].name!r}: array}}"
+            f"dataset is a {type(dataset).__name__}; give a list of batches, each "
+            f"{_example(params)}"
         )
     batches = [_check_batch(batch, number, params) for number, batch in enumerate(dataset)]
     if not batches:
@@ -51,11 +51,14 @@ def check_dataset(
     return batches
 
 
+def _example(params: list[relax.Var]) -> str:
+    return f"a dict such as {{{params[0].name if params else 'data'!r}: array}}"
+
+
 def _check_batch(batch: Any, number: int, params: list[relax.Var]) -> dict[str, np.ndarray]:
     if not isinstance(batch, Mapping):
         raise TypeError(
-            f"batch {number} of dataset is a {type(batch).__name__}; give a dict such as "
-            f"{{{params[0].name!r}: array}}"
+            f"batch {number} of dataset is a {type(batch).__name__}; give {_example(params)}"
         )
     names = [param.name for param in params]
     for name in batch:

@@ -50,6 +50,9 @@ class Emitter:
         """Return the pure function of ``params`` that ends in ``result``."""
         result = self._typer.normalize(result)
         output = relax.Var("gv", result.ty)
-        block = relax.DataflowBlock([*self._bindings, relax.VarBinding(output, result)])
+        bindings = list(self._bindings)
+        if bindings and result.same_as(bindings[-1].var):
+            result = bindings.pop().value  # bound once, as the output
+        block = relax.DataflowBlock([*bindings, relax.VarBinding(output, result)])
         function = relax.Function(list(params), relax.SeqExpr([block], output), result.ty)
         return self._typer.normalize(function.with_attrs(dict(attrs)) if attrs else function)

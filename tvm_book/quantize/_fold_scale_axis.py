@@ -16,8 +16,11 @@ from ._graph import Graph, Rebuilder, op_name, operands, to_numpy
 __all__ = ["BackwardFoldScaleAxis", "ForwardFoldScaleAxis"]
 
 CHANNEL = 1
-# What a value says of its channels: they may be scaled freely, or by factors >= 0 only.
-ANY, NOT_NEGATIVE = "any", "not negative"
+# What factors must be for a value to let them scale its channels. None: it never does.
+Conditions = frozenset[str]
+NO_CONDITION: Conditions = frozenset()
+NOT_NEGATIVE: Conditions = frozenset({"not negative"})
+NOT_ZERO: Conditions = frozenset({"not zero"})
 
 
 def _shape(expr: relax.Expr) -> list[int]:
@@ -53,6 +56,10 @@ def _layer_axes(call: relax.Expr) -> tuple[int, int] | None:
         return None
     if not isinstance(call.args[1], GenericConst):
         return None
+    if name == "relax.nn.conv2d" and (
+        (call.attrs.data_layout, call.attrs.kernel_layout) != ("NCHW", "OIHW")
+    ):
+        return None
     if name == "relax.matmul":
         return (1, 0) if all(len(arg.ty.shape) == 2 for arg in call.args) else None
     out_channels, in_channels, *_ = _shape(call.args[1])
@@ -84,8 +91,10 @@ def _added_vector(call: relax.Call) -> int | None:
     return None
 
 
-def _allows(message: str | None, scale: np.ndarray) -> bool:
-    return message == ANY or (message == NOT_NEGATIVE and bool((scale >= 0).all()))
+def _allows(conditions: Conditions | None, scale: np.ndarray) -> bool:
+    if conditions is None or (NOT_NEGATIVE <= conditions and not (scale >= 0).all()):
+        return False
+    return not NOT_ZERO <= conditions or bool(scale.all())
 
 
 class _Fold(Rebuilder):
@@ -110,10 +119,10 @@ class BackwardFoldScaleAxis(_Fold):
     def make_plan(self, graph: Graph) -> dict[relax.Var, relax.Expr]:
         """Send offers from layers to their readers, and accepted scales back to the layers."""
         order, uses = graph.post_order(), graph.use_counts()
-        offers: dict[relax.Expr, str] = {}
+        offers: dict[relax.Expr, Conditions] = {}
         for var in order:
             offer = _offer(graph.bindings[var], offers)
-            if offer and uses[var] == 1:
+            if offer is not None and uses[var] == 1:
                 offers[var] = offer
         plan: dict[relax.Var, relax.Expr] = {}
         scales: dict[relax.Expr, np.ndarray] = {}
@@ -128,10 +137,10 @@ class BackwardFoldScaleAxis(_Fold):
         return plan
 
 
-def _offer(call: relax.Expr, offers: dict) -> str | None:
+def _offer(call: relax.Expr, offers: dict) -> Conditions | None:
     name = op_name(call)
     if name == "relax.nn.relu":
-        return NOT_NEGATIVE if call.args[0] in offers else None
+        return offers[call.args[0]] | NOT_NEGATIVE if call.args[0] in offers else None
     if name == "relax.nn.bias_add":
         return offers.get(call.args[0]) if int(call.attrs["axis"]) == CHANNEL else None
     if name == "relax.add":
@@ -140,8 +149,8 @@ def _offer(call: relax.Expr, offers: dict) -> str | None:
         both = [offers.get(arg) for arg in call.args]
         if None in both or _shape(call.args[0]) != _shape(call.args[1]):
             return None
-        return NOT_NEGATIVE if NOT_NEGATIVE in both else ANY
-    return ANY if _layer_axes(call) else None
+        return both[0] | both[1]
+    return NO_CONDITION if _layer_axes(call) else None
 
 
 def _take_scale(call: relax.Call, scale: np.ndarray, offers: dict, scales: dict) -> relax.Call:
@@ -166,15 +175,13 @@ class ForwardFoldScaleAxis(_Fold):
     def make_plan(self, graph: Graph) -> dict[relax.Var, relax.Expr]:
         """Send requests from layers to what they read, and granted scales on to the layers."""
         order = graph.post_order()
-        requests: dict[relax.Expr, str | None] = dict.fromkeys(operands(graph.output))
+        requests: dict[relax.Expr, Conditions | None] = dict.fromkeys(operands(graph.output))
         for var in reversed(order):
             call = graph.bindings[var]
             for arg, request in _requests(call, requests.get(var)):
                 previous = requests.get(arg, request)
-                if None in (previous, request):
-                    requests[arg] = None
-                else:
-                    requests[arg] = NOT_NEGATIVE if NOT_NEGATIVE in (previous, request) else ANY
+                refused = previous is None or request is None
+                requests[arg] = None if refused else previous | request
         plan: dict[relax.Var, relax.Expr] = {}
         scales: dict[relax.Expr, np.ndarray] = {}
         for var in order:
@@ -189,15 +196,17 @@ class ForwardFoldScaleAxis(_Fold):
         return plan
 
 
-def _requests(call: relax.Expr, own: str | None) -> list[tuple[relax.Expr, str | None]]:
+def _requests(
+    call: relax.Expr, own: Conditions | None
+) -> list[tuple[relax.Expr, Conditions | None]]:
     """Return what ``call``, itself asked for ``own``, asks of each operand."""
     name = op_name(call)
     if _layer_axes(call):
-        return [(call.args[0], ANY)]
-    if own and name == "relax.nn.relu":
-        return [(call.args[0], NOT_NEGATIVE)]
-    if own and name == "relax.add" and (place := _added_vector(call)) is not None:
-        return [(call.args[1 - place], own)]
+        return [(call.args[0], NO_CONDITION)]
+    if own is not None and name == "relax.nn.relu":
+        return [(call.args[0], own | NOT_NEGATIVE)]
+    if own is not None and name == "relax.add" and (place := _added_vector(call)) is not None:
+        return [(call.args[1 - place], own | NOT_ZERO)]  # the added term is divided
     return [(arg, None) for arg in operands(call)]
 
 

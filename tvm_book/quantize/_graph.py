@@ -95,7 +95,7 @@ class Graph:
                         "export the model with fixed input shapes and without branches"
                     )
                 self._bind(binding.var, value)
-        self.output = self._inline(func.body.body)
+        self.output = map_operands(func.body.body, self._inline)
 
     def _bind(self, var: relax.Var, value: relax.Expr) -> None:
         value = map_operands(value, self._inline)

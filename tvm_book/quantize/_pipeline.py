@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
 import tvm
 from tvm import IRModule, relax
 
@@ -68,7 +69,7 @@ def quantize(
     ...     with builder.dataflow():
     ...         w = relax.const(np.eye(4, dtype="float32"))
     ...         y = builder.emit_output(relax.op.matmul(x, w))
-    ...     builder.emit_func_output(y)
+    ...     _ = builder.emit_func_output(y)
     >>> qmod = quantize(builder.get(), config=QConfig(skip_dense_layer=False))
     >>> "int8" in qmod.script()
     True
@@ -77,12 +78,11 @@ def quantize(
     if not isinstance(config, QConfig):
         raise TypeError(f"config is a {type(config).__name__}; make one with qconfig(...)")
     mod = bind_params(mod, params)
-    _check_static(mod["main"])
     annotated = tvm.transform.Sequential(annotate_passes(config), name="Annotate")(mod)
     graph = Graph(annotated["main"])
     if not simulated(graph):
         warnings.warn(_nothing_to_quantize(config), UserWarning, stacklevel=2)
-        return mod
+        return mod.clone()
     batches = None
     if config.calibrate_mode != "global_scale":
         batches = check_dataset(dataset, graph.params, config.calibrate_mode)
@@ -125,7 +125,8 @@ def bind_params(mod: IRModule, params: Mapping[str, Any] | None) -> IRModule:
     TypeError
         If ``mod`` is no IRModule.
     ValueError
-        If it has no Relax function ``main``, or a parameter does not fit it.
+        If it has no Relax function ``main`` of tensors with fixed shapes, or a parameter does not
+        fit it.
     """
     if not isinstance(mod, IRModule):
         raise TypeError(
@@ -137,8 +138,11 @@ def bind_params(mod: IRModule, params: Mapping[str, Any] | None) -> IRModule:
     func = mod["main"]
     if not isinstance(func, relax.Function):
         raise ValueError(f"'main' is a {type(func).__name__}; quantize takes Relax functions")
-    if not params:
+    _check_static(func)
+    if params is None:
         return mod
+    if not isinstance(params, Mapping):
+        raise TypeError(f"params is a {type(params).__name__}; give a dict from name to array")
     types = {param.name: param.ty for param in func.params}
     arrays = {}
     for name, value in params.items():
@@ -148,7 +152,7 @@ def bind_params(mod: IRModule, params: Mapping[str, Any] | None) -> IRModule:
             raise ValueError(f"main has no parameter {name!r}{hint}")
         if hasattr(value, "detach"):
             value = value.detach()
-        array = value.numpy() if hasattr(value, "numpy") else value
+        array = value.numpy() if hasattr(value, "numpy") else np.asarray(value)
         shape = tuple(int(extent) for extent in types[name].shape)
         if tuple(array.shape) != shape or str(array.dtype) != str(types[name].dtype):
             raise ValueError(
@@ -161,6 +165,11 @@ def bind_params(mod: IRModule, params: Mapping[str, Any] | None) -> IRModule:
 
 def _check_static(func: relax.Function) -> None:
     for param in func.params:
+        if not isinstance(param.ty, relax.TensorType):
+            raise ValueError(
+                f"input {param.name!r} is a {param.ty}; quantize takes functions of tensors: make "
+                "each tensor an input of its own"
+            )
         if not has_static_shape(param.ty):
             raise ValueError(
                 f"input {param.name!r} has the dynamic shape {param.ty}; quantize needs fixed "

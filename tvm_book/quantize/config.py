@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
+
+from ._option_checks import CHECKS, check_storage
 
 __all__ = ["QConfig", "current_qconfig", "qconfig"]
 
@@ -27,7 +28,8 @@ class QConfig:
         Width in bits (2 to 32) of the grid that inputs of heavy operators, weights and
         accumulators are rounded to.
     dtype_input, dtype_weight, dtype_activation : str
-        Storage type of the same three; a grid may be narrower than its storage.
+        Storage type of the same three; a grid may be narrower than its storage. Signed, because
+        grids are symmetric around zero.
     calibrate_mode : str
         Where the scales of activations come from: ``"global_scale"`` (one constant),
         ``"kl_divergence"`` or ``"percentile"`` (both look at a dataset).
@@ -98,8 +100,10 @@ class QConfig:
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
-            value = _CHECKS[field.name](field.name, getattr(self, field.name))
+            value = CHECKS[field.name](field.name, getattr(self, field.name))
             object.__setattr__(self, field.name, value)
+        for kind in ("input", "weight"):
+            check_storage(kind, self.get_nbit_by_kind(kind), self.get_dtype_by_kind(kind))
 
     def __enter__(self) -> QConfig:
         _SCOPES.set((*_SCOPES.get(), self))
@@ -162,86 +166,3 @@ def current_qconfig() -> QConfig:
     """
     scopes = _SCOPES.get()
     return scopes[-1] if scopes else QConfig(skip_conv_layers=None)
-
-
-def _integer(low: int, high: int) -> Callable:
-    def check(name, value):
-        if isinstance(value, bool) or not hasattr(value, "__index__"):
-            raise TypeError(f"{name} is {value!r}; give an integer from {low} to {high}")
-        if not low <= value <= high:
-            raise ValueError(f"{name} is {value}; give an integer from {low} to {high}")
-        return int(value)
-
-    return check
-
-
-def _choice(*allowed: str) -> Callable:
-    def check(name, value):
-        if value not in allowed:
-            near = difflib.get_close_matches(str(value), allowed, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(allowed)}"
-            raise ValueError(f"{name} is {value!r}; {hint}")
-        return value
-
-    return check
-
-
-def _flag(name, value):
-    if value not in (True, False):
-        raise TypeError(f"{name} is {value!r}; give True or False")
-    return bool(value)
-
-
-def _positive(name, value):
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"{name} is {value!r}; give a positive number")
-    if not (math.isfinite(value) and value > 0):
-        raise ValueError(f"{name} is {value}; give a positive, finite number")
-    return float(value)
-
-
-def _names(name, value):
-    if value is None:
-        return None
-    if isinstance(value, str) or not all(isinstance(item, str) for item in value):
-        raise TypeError(f"{name} is {value!r}; give a list of operator names such as 'nn.conv2d'")
-    return tuple(value)
-
-
-def _indices(name, value):
-    if value is None:
-        return None
-    if isinstance(value, (str, int)) or not all(hasattr(item, "__index__") for item in value):
-        raise TypeError(f"{name} is {value!r}; give a list of convolution numbers, or None")
-    if any(item < 0 for item in value):
-        raise ValueError(f"{name} is {value!r}; convolutions are numbered from 0")
-    return tuple(int(item) for item in value)
-
-
-def _rules(name, value):
-    if not all(hasattr(item, "op") and hasattr(item, "realize") for item in value):
-        raise TypeError(f"{name} is {value!r}; give a list of tvm_book.quantize.Rule")
-    return tuple(value)
-
-
-_CHECKS: dict[str, Callable[[str, Any], Any]] = {
-    "nbit_input": _integer(2, 32),
-    "nbit_weight": _integer(2, 32),
-    "nbit_activation": _integer(2, 32),
-    "dtype_input": _choice("int8", "uint8", "int16", "int32"),
-    "dtype_weight": _choice("int8", "uint8", "int16", "int32"),
-    "dtype_activation": _choice("int32", "int16", "int64"),
-    "calibrate_mode": _choice("global_scale", "kl_divergence", "percentile"),
-    "global_scale": _positive,
-    "weight_scale": _choice("power2", "max"),
-    "skip_dense_layer": _flag,
-    "skip_conv_layers": _indices,
-    "do_simulation": _flag,
-    "round_for_shift": _flag,
-    "debug_enabled_ops": _names,
-    "rounding": _choice("UPWARD", "TONEAREST"),
-    "calibrate_chunk_by": _integer(-1, 2**31),
-    "partition_conversions": _choice("disabled", "enabled", "fully_integral"),
-    "preset": _choice("relay"),
-    "rules": _rules,
-}

@@ -22,8 +22,9 @@ def round_half_away(x: np.ndarray) -> np.ndarray:
     array([ 1.,  2., -3.,  0.], dtype=float32)
     """
     whole = np.trunc(x)
-    # x - trunc(x) is exact in binary floating point
-    return whole + np.where(np.abs(x - whole) >= 0.5, np.sign(x), 0).astype(x.dtype)
+    with np.errstate(invalid="ignore"):  # infinity minus infinity
+        fraction = np.abs(x - whole)  # exact in binary floating point
+    return whole + np.where(fraction >= 0.5, np.sign(x), 0).astype(x.dtype)
 
 
 def quantize_array(x: np.ndarray, scale: float, low: float, high: float) -> np.ndarray:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import tvm
 from tvm import relax, te, tirx, topi
 from tvm.ir import Op, _ffi_api
@@ -93,9 +94,10 @@ def _pooled_type(call, _bb):
 
 
 def _te_round(x: te.Tensor) -> te.Tensor:
-    # trunc(x + copysign(h, x)) with h the largest float32 below 0.5: adding 0.5 itself would
-    # carry 0.49999997 up to 1.
-    half = tirx.const(0.49999997, x.dtype)
+    # trunc(x + copysign(h, x)) with h the largest number below 0.5: adding 0.5 itself would carry
+    # h up to 1.
+    half = np.dtype(str(x.dtype)).type(0.5)
+    half = tirx.const(float(np.nextafter(half, half - half)), x.dtype)
     return te.compute(
         x.shape,
         lambda *i: tirx.trunc(

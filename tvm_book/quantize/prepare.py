@@ -30,7 +30,6 @@ def prerequisite_passes(opt_level: int) -> list[tvm.transform.Pass]:
     list of tvm.transform.Pass
     """
     passes = [
-        relax.transform.CanonicalizeBindings(),
         RecogniseBias.as_pass(),
         SimplifyInference.as_pass(),
         GroupedConv1dToConv2d.as_pass(),
@@ -60,9 +59,12 @@ class RecogniseBias(Rebuilder):
         layer, bias = op_name(self.graph.value(x)), self.graph.value(shifted)
         if layer not in _LAYERS or op_name(bias) != "relax.reshape":
             return self.copy(expr)
-        axis = len(bias.ty.shape) - 1 if layer == "relax.matmul" else 1
-        wide = [i for i, extent in enumerate(bias.ty.shape) if int(extent) != 1]
-        if not isinstance(bias.args[0], GenericConst) or wide not in ([], [axis]):
+        channels = len(x.ty.shape) - 1 if layer == "relax.matmul" else 1
+        aligned = [1] * len(x.ty.shape)
+        aligned[channels] = int(x.ty.shape[channels])
+        if not isinstance(bias.args[0], GenericConst) or len(bias.args[0].ty.shape) != 1:
+            return self.copy(expr)
+        if [int(extent) for extent in bias.ty.shape] != aligned:
             return self.copy(expr)
         # Relay counted the axis of linear layers from the end; folding scales minds the difference
         axis = -1 if layer == "relax.matmul" else 1
@@ -70,7 +72,17 @@ class RecogniseBias(Rebuilder):
 
 
 class SimplifyInference(Rebuilder):
-    """Batch norm becomes a multiplication and an addition; dropout disappears."""
+    """Batch norm becomes a multiplication and an addition; dropout disappears.
+
+    As at inference, whatever the operator's ``training`` says: quantization comes after training.
+    """
+
+    def __getitem__(self, leaf):
+        """Return the value of an operand; the statistics that training makes have none."""
+        value = super().__getitem__(leaf)
+        if value is None:
+            raise _reads_statistics(self.graph.value(leaf))
+        return value
 
     def visit(self, var, expr):
         """Rewrite one binding."""
@@ -82,11 +94,15 @@ class SimplifyInference(Rebuilder):
         if op_name(source) not in _TRAINING_OPS:
             return self.copy(expr)
         if expr.index != 0:
-            raise ValueError(
-                f"main reads statistics of {op_name(source)}; put the model into eval() mode "
-                "before converting it"
-            )
+            raise _reads_statistics(source)
         return _TRAINING_OPS[op_name(source)](self, source)
+
+
+def _reads_statistics(source: relax.Expr) -> ValueError:
+    return ValueError(
+        f"main reads statistics of {op_name(source)}; put the model into eval() mode before "
+        "converting it"
+    )
 
 
 def _batch_norm(rebuilder: Rebuilder, call: relax.Call) -> relax.Expr:
@@ -95,9 +111,14 @@ def _batch_norm(rebuilder: Rebuilder, call: relax.Call) -> relax.Expr:
     x = rebuilder[call.args[0]]
     gamma, beta, mean, variance = (to_numpy(arg) for arg in call.args[1:])
     # Relay's order of the float32 operations, on which the last bit depends
-    factor = (np.float32(1) / np.sqrt(variance + np.float32(call.attrs.epsilon))) * gamma
-    shift = (-mean) * factor + beta
-    shape = (-1,) + (1,) * (len(x.ty.shape) - 1 - int(call.attrs.axis))
+    factor = np.float32(1) / np.sqrt(variance + np.float32(call.attrs.epsilon))
+    if call.attrs.scale:
+        factor = factor * gamma
+    shift = (-mean) * factor
+    if call.attrs.center:
+        shift = shift + beta
+    rank = len(x.ty.shape)
+    shape = (-1,) + (1,) * (rank - 1 - int(call.attrs.axis) % rank)
     emit = rebuilder.builder.emit
     scaled = emit(relax.op.multiply(x, relax.const(factor.reshape(shape))))
     return emit(relax.op.add(scaled, relax.const(shift.reshape(shape))))
@@ -114,9 +135,11 @@ class GroupedConv1dToConv2d(Rebuilder):
 
     def visit(self, var, expr):
         """Rewrite one binding."""
-        if op_name(expr) != "relax.nn.conv1d" or int(expr.attrs.groups) == 1:
-            return self.copy(expr)
         attrs, emit = expr.attrs, self.builder.emit
+        if op_name(expr) != "relax.nn.conv1d" or int(attrs.groups) == 1:
+            return self.copy(expr)
+        if (attrs.data_layout, attrs.kernel_layout) != ("NCW", "OIW"):
+            return self.copy(expr)
         left, right = (int(p) for p in attrs.padding)
         image, kernel = (emit(relax.op.expand_dims(self[arg], 2)) for arg in expr.args)
         wide = relax.op.nn.conv2d(

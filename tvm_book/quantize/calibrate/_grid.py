@@ -85,7 +85,8 @@ WEIGHT_SCALES = {"power2": _power_of_two_above, "max": float}
 def make_grid(kind: str, magnitude: float, config: QConfig) -> Grid:
     """Return the symmetric grid of ``kind`` that ends at ``magnitude``.
 
-    A tensor of zeros (magnitude 0) is exact on any grid; it gets the one that ends at 1.
+    A tensor of zeros (magnitude 0, or so small that float32 cannot divide by the step) lies on any
+    grid; it gets the one that ends at 1.
 
     Examples
     --------
@@ -94,7 +95,9 @@ def make_grid(kind: str, magnitude: float, config: QConfig) -> Grid:
     (0.0625, -127.0, 127.0)
     """
     steps = 1 << (config.get_nbit_by_kind(kind) - 1)
-    scale = np.float32((magnitude or 1.0) / steps)
+    scale = np.float32(magnitude / steps)
+    if scale < np.finfo(np.float32).tiny:
+        scale = np.float32(1 / steps)
     return Grid(kind, scale, np.float32(1 - steps), np.float32(steps - 1))
 
 
@@ -121,6 +124,9 @@ def choose_grids(mod: IRModule, config: QConfig, dataset: Sequence[dict] | None)
         kind = str(call.attrs["kind"])
         if kind == "weight":
             largest = float(np.abs(to_numpy(call.args[0])).max(initial=0.0))
+            if not math.isfinite(largest):
+                shape = _describe(graph, call)[1]
+                raise ValueError(f"a constant of main, of shape {shape}, has a NaN or infinity")
             magnitude = WEIGHT_SCALES[config.weight_scale](largest) if largest else 0.0
         else:
             magnitude = next(magnitudes)

@@ -74,12 +74,21 @@ def observe(
             for batch in dataset:
                 inputs = [tvm.runtime.tensor(batch[param.name]) for param in graph.params]
                 for watcher, tensor in zip(watchers, run(*inputs), strict=True):
-                    watcher.update(tensor.numpy().reshape(-1), number)
+                    watcher.update(_finite(tensor.numpy().reshape(-1)), number)
         yield from (watcher.magnitude() for watcher in watchers)
 
 
 def _size(expr: relax.Expr) -> int:
     return int(np.prod([int(extent) for extent in expr.ty.shape], dtype=np.int64))
+
+
+def _finite(values: np.ndarray) -> np.ndarray:
+    if not np.isfinite(values).all():
+        raise ValueError(
+            "the float model computes a NaN or infinity from the calibration data; check its "
+            "weights, and that the data is scaled as in training"
+        )
+    return values
 
 
 def _compile(mod: IRModule):

@@ -56,9 +56,7 @@ def _realize_layer(r, call, args):
     x = r.arith.cast(data.expr, config.dtype_input)
     w = r.arith.cast(weight.expr, config.dtype_weight)
     if config.dtype_input != config.dtype_weight:  # Relax convolves equal types only
-        wide = max(
-            config.dtype_input, config.dtype_weight, key=lambda name: np.dtype(name).itemsize
-        )
+        wide = str(np.promote_types(config.dtype_input, config.dtype_weight))
         x, w = r.arith.cast(x, wide), r.arith.cast(w, wide)
     product = r.builder.emit(_EMIT[call.op.name](x, w, call.attrs, config.dtype_activation))
     return Quantized(product, data.scale * weight.scale, config.dtype_activation)

@@ -1,0 +1,8 @@
+"""Bring models of other frameworks to Relax."""
+
+from __future__ import annotations
+
+from ._errors import UnsupportedModelError
+from .pytorch import from_pytorch
+
+__all__ = ["UnsupportedModelError", "from_pytorch"]

@@ -1,0 +1,171 @@
+"""Write a simplified program as a Relax function."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import Any
+
+import numpy as np
+import torch
+import tvm
+from torch import fx
+from torch.export.graph_signature import InputKind, OutputKind
+from tvm import relax
+from tvm.relax.frontend.torch.exported_program_translator import ExportedProgramImporter
+
+from ._errors import UnsupportedModelError
+from ._inputs import ModelInput
+from ._torch_capture import Captured
+from ._torch_elementwise import ELEMENTWISE, dtype_name
+from ._torch_layers import LAYERS, constant, shape_of
+from ._torch_nodes import arguments, locate, operator_name
+from ._torch_stock import STOCK
+
+_CONVERTERS = LAYERS | ELEMENTWISE
+_ADVICE = (
+    "Write that part of forward with other operators, or split the model there and leave that "
+    "part to torch"
+)
+
+
+def to_relax(
+    captured: Captured, inputs: list[ModelInput]
+) -> tuple[tvm.IRModule, dict[str, tvm.runtime.Tensor]]:
+    """Convert every operator; the tensors that are in use become parameters."""
+    importer = ExportedProgramImporter()
+    builder = importer.block_builder = relax.BlockBuilder()
+    # In a functional program, what has no user is an assertion.
+    calls = [n for n in captured.program.graph.nodes if n.op == "call_function" and n.users]
+    _check_operators(calls, captured)
+    variables = _declare(captured, inputs, importer)
+    failure = None
+    with builder.function("main", variables):
+        with builder.dataflow():
+            try:
+                for node in calls:
+                    importer.env[node] = _convert(node, captured, importer)
+                results = _results(captured, importer)
+            except UnsupportedModelError as error:
+                # The builder complains on stderr unless it is led to the end of its function.
+                failure, results = error, variables[:1]
+            output = builder.emit_output(results[0] if len(results) == 1 else relax.Tuple(results))
+        builder.emit_func_output(output)
+    if failure is not None:
+        raise failure
+    return _finish(builder.get(), len(inputs), captured.tensors)
+
+
+def _check_operators(calls: list[fx.Node], captured: Captured) -> None:
+    problems = {}  # the first place of each
+    for node in calls:
+        problem = _problem(node)
+        if problem is not None:
+            problems.setdefault(problem, locate(node, captured.script))
+    if problems:
+        found = "; ".join(problem + place for problem, place in problems.items())
+        raise UnsupportedModelError(f"the model cannot be written in Relax: {found}. {_ADVICE}")
+
+
+def _problem(node: fx.Node) -> str | None:
+    name = operator_name(node)
+    value = node.meta.get("val")
+    results = value if isinstance(value, list | tuple) else [value]
+    if isinstance(node.target, torch._ops.HigherOrderOperator):
+        return f"{name} holds control flow or a program of its own"
+    if not isinstance(node.target, torch._ops.OpOverload) or isinstance(value, torch.SymInt):
+        return None  # an item of a tuple, or arithmetic with a size that is reported below
+    if any(isinstance(r, torch.Tensor) and not _is_static(r) for r in results):
+        return f"the result size of {name} depends on the values of its input"
+    if torch.Tag.nondeterministic_seeded in node.target.tags:
+        return f"{name} is random (dropout is, if it was captured in training mode)"
+    known = node.target.__name__ in _CONVERTERS or node.target.__name__ in STOCK
+    if not known or node.target.namespace != "aten":
+        return f"there is no conversion for {name}"
+    return None
+
+
+def _is_static(value: torch.Tensor) -> bool:
+    return all(isinstance(size, int) for size in value.shape)
+
+
+def _declare(
+    captured: Captured, inputs: list[ModelInput], importer: ExportedProgramImporter
+) -> list[relax.Var]:
+    """Make a variable per input and per named tensor, and constants of the other tensors."""
+    program = captured.program
+    specs = {spec.arg.name: spec for spec in program.graph_signature.input_specs}
+    names = (item.name for item in inputs)
+    user_inputs, parameters = [], []
+    for node in program.graph.find_nodes(op="placeholder"):
+        spec = specs[node.name]
+        value = node.meta["val"]
+        type_ = relax.TensorType(list(value.shape), dtype_name(value.dtype))
+        if spec.kind == InputKind.USER_INPUT:
+            importer.env[node] = relax.Var(next(names), type_)
+            user_inputs.append(importer.env[node])
+        elif spec.target in captured.tensors:
+            importer.env[node] = relax.Var(spec.target, type_)
+            parameters.append(importer.env[node])
+        else:
+            tensor = {**program.state_dict, **program.constants}[spec.target]
+            importer.env[node] = constant(_to_numpy(tensor), dtype_name(tensor.dtype))
+    return user_inputs + parameters
+
+
+def _convert(node: fx.Node, captured: Captured, importer: ExportedProgramImporter) -> Any:
+    try:
+        converter = _CONVERTERS.get(node.target.__name__)
+        if converter is None:
+            result = importer.convert_map[node.target.__name__](node)
+        else:
+            values = fx.map_arg(arguments(node), lambda argument: importer.env[argument])
+            result = converter(importer.block_builder.emit, node, **values)
+        _check_type(result, node.meta.get("val"))
+    except Exception as error:
+        reason = textwrap.shorten(str(error) or type(error).__name__, 200)
+        raise UnsupportedModelError(
+            f"{operator_name(node)} cannot be written in Relax{locate(node, captured.script)}: "
+            f"{reason}. {_ADVICE}"
+        ) from error
+    return result
+
+
+def _check_type(result: Any, value: Any) -> None:
+    if result is None:
+        raise NotImplementedError("this one of its results has no counterpart in Relax")
+    # TVM's importer does not notice every argument that it ignores; torch knows the right type.
+    if isinstance(result, relax.Expr) and isinstance(value, torch.Tensor):
+        found = f"{result.ty.dtype}{shape_of(result)}".removeprefix("T.")
+        expected = f"{dtype_name(value.dtype)}{list(value.shape)}"
+        if found != expected:
+            raise NotImplementedError(f"the conversion gives {found} where torch gives {expected}")
+
+
+def _results(captured: Captured, importer: ExportedProgramImporter) -> list[relax.Expr]:
+    nodes = captured.program.graph.output_node().args[0]
+    specs = captured.program.graph_signature.output_specs
+    return [
+        importer.env[node]
+        for node, spec in zip(nodes, specs, strict=True)
+        if spec.kind == OutputKind.USER_OUTPUT
+    ]
+
+
+def _finish(
+    module: tvm.IRModule, input_count: int, tensors: dict[str, torch.Tensor]
+) -> tuple[tvm.IRModule, dict[str, tvm.runtime.Tensor]]:
+    """Drop what is not used; the parameters that stay are in the order of their first use."""
+    passes = [relax.transform.DeadCodeElimination(), relax.transform.CanonicalizeBindings()]
+    function = tvm.transform.Sequential(passes)(module)["main"]
+    inputs = list(function.params[:input_count])
+    parameters = [var for var in relax.analysis.free_vars(function.body) if var not in inputs]
+    main = relax.Function(
+        inputs + parameters, function.body, function.ret_ty, function.is_pure, function.attrs
+    )
+    names = [var.name for var in parameters]
+    params = {name: tvm.runtime.tensor(_to_numpy(tensors[name])) for name in names}
+    return tvm.IRModule({"main": main}), params
+
+
+def _to_numpy(tensor: torch.Tensor) -> np.ndarray:
+    return tensor.detach().contiguous().numpy()
