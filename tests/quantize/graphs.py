@@ -11,7 +11,7 @@ from tvm.ir import GenericConst
 
 import tvm_book
 from tvm_book.quantize._emitter import Emitter
-from tvm_book.quantize._graph import Graph, op_name, operands, to_numpy
+from tvm_book.quantize._graph import Graph, Rebuilder, op_name, operands, to_numpy
 
 SHORT = {"relax.qnn.simulated_quantize": "round", "relax.round_half_away": "round_half_away"}
 
@@ -19,14 +19,26 @@ SHORT = {"relax.qnn.simulated_quantize": "round", "relax.round_half_away": "roun
 def module(build: Callable, **inputs) -> IRModule:
     """Make ``main(inputs)``: each input is a shape (then float32) or a pair (shape, dtype).
 
-    ``build(emit, *inputs)`` returns the result; ``emit`` binds an expression to a variable.
+    ``build(emit, *inputs)`` returns the result; ``emit`` binds an expression, however nested.
     """
     params = []
     for name, spec in inputs.items():
-        shape, dtype = spec if isinstance(spec[-1], str) else (spec, "float32")
+        shape, dtype = spec if spec and isinstance(spec[-1], str) else (spec, "float32")
         params.append(relax.Var(name, relax.TensorType(shape, dtype)))
     emitter = Emitter()
-    function = emitter.function(params, build(emitter.emit, *params), {"global_symbol": "main"})
+
+    def emit(expr):
+        if isinstance(expr, relax.Call):
+            args = [leaf(arg) for arg in expr.args]
+            expr = relax.Call(expr.op, args, expr.attrs, expr.ty_args)
+        return emitter.emit(expr)
+
+    def leaf(expr):
+        if isinstance(expr, relax.Tuple):
+            return relax.Tuple([leaf(field) for field in expr.fields])
+        return emit(expr) if isinstance(expr, relax.Call) else expr
+
+    function = emitter.function(params, build(emit, *params), {"global_symbol": "main"})
     return IRModule({"main": function})
 
 
@@ -53,15 +65,15 @@ def run(mod: IRModule, *args: np.ndarray):
 
 
 def apply(mod: IRModule, *passes: tvm.transform.Pass) -> IRModule:
-    """Run passes, and drop what they left unread."""
-    return tvm.transform.Sequential([*passes, relax.transform.DeadCodeElimination()])(mod)
+    """Run passes; then drop what they left unread, and bind in visiting order."""
+    return tvm.transform.Sequential([*passes, Rebuilder.as_pass()])(mod)
 
 
 def assert_rewrites(passes, before: IRModule, expected: IRModule) -> None:
     """Compare module structures, constants bit for bit."""
     passes = passes if isinstance(passes, list) else [passes]
     after = apply(before, *passes)
-    tvm.ir.assert_structural_equal(after, expected, map_free_vars=True)
+    tvm.ir.assert_structural_equal(after, apply(expected), map_free_vars=True)
 
 
 def op_names(mod: IRModule, function: str = "main") -> list[str]:

@@ -6,7 +6,9 @@ Every kind of model ends as the same kind of program, so that the rest of the im
 from __future__ import annotations
 
 import copy
+import functools
 import inspect
+import io
 import itertools
 from dataclasses import dataclass
 from typing import Any
@@ -31,15 +33,25 @@ class Captured:
     tensors: dict[str, torch.Tensor]
     script: torch.jit.ScriptModule | None = None
 
+    @functools.cached_property
+    def first_names(self) -> dict[str, str]:
+        """The first name of every tensor, since models may share one tensor under several."""
+        seen: dict[Any, str] = {}
+        return {
+            name: seen.setdefault((t.data_ptr(), t.dtype, t.shape, t.stride()), name)
+            for name, t in self.tensors.items()
+        }
+
 
 def capture(model: Any, inputs: list[ModelInput]) -> Captured:
     """Capture `model` for the given inputs; the model itself stays as it is."""
-    if isinstance(model, ExportedProgram):
-        return _capture_program(model, inputs)
-    if isinstance(model, torch.jit.ScriptModule):
-        return _capture_script(model, inputs)
-    if isinstance(model, nn.Module):
-        return _capture_module(model, inputs)
+    with torch.autocast("cpu", enabled=False):
+        if isinstance(model, ExportedProgram):
+            return _capture_program(model, inputs)
+        if isinstance(model, torch.jit.ScriptModule):
+            return _capture_script(model, inputs)
+        if isinstance(model, nn.Module):
+            return _capture_module(model, inputs)
     found = f"an object of type {type(model).__name__}"
     if isinstance(model, type) and issubclass(model, nn.Module):
         found = f"the class {model.__name__}: pass an instance of it"
@@ -71,12 +83,16 @@ def _capture_script(model: torch.jit.ScriptModule, inputs: list[ModelInput]) -> 
     if not len(required) <= len(inputs) <= len(arguments):
         raise wrong_count(inputs, f"forward({', '.join(a.name for a in arguments)})")
     samples = _samples(inputs)
-    script = copy.deepcopy(model).eval()  # the converter rewrites the graph that it is given
+    # The converter rewrites the graph that it is given, and a deep copy would share it.
+    stored = io.BytesIO()
+    torch.jit.save(model, stored)
+    stored.seek(0)
+    script = torch.jit.load(stored).eval()
     with explained(script, samples, {}, inputs, "the nn.Module that it was made from"):
         dynamic = TS2EPConverter(script, samples).convert()
     # The converter makes sizes symbolic; exporting its result once more settles every one.
     program = _export(dynamic.module(check_guards=False), samples, {}, inputs)
-    return Captured(program, tensors, script)
+    return Captured(program, tensors, model)
 
 
 def _capture_program(model: ExportedProgram, inputs: list[ModelInput]) -> Captured:
@@ -114,7 +130,9 @@ def _named_tensors(model: nn.Module) -> dict[str, torch.Tensor]:
 
 
 def _samples(inputs: list[ModelInput]) -> tuple[torch.Tensor, ...]:
-    return tuple(torch.zeros(item.shape, dtype=getattr(torch, item.dtype)) for item in inputs)
+    return tuple(
+        torch.zeros(item.shape, dtype=getattr(torch, item.dtype), device="cpu") for item in inputs
+    )
 
 
 def _eval_copy(model: nn.Module) -> nn.Module:

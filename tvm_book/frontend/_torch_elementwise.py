@@ -110,9 +110,16 @@ def _index(emit, node, self, indices):
         wrapped.append(emit(op.where(negative, emit(op.add(index, size)), index)))
     if len(given) == 1:
         return _rows(emit, self, *given, *wrapped)
-    if list(given) == list(range(len(given))):
-        return emit(op.index_tensor(self, wrapped))
-    raise NotImplementedError("several index tensors must stand before all slices")
+    # Relax indexes the leading axes; torch puts the result where indices stand side by side.
+    axes = list(given)
+    others = [axis for axis in range(len(sizes)) if axis not in given]
+    leading = emit(op.permute_dims(self, axes + others))
+    result = emit(op.index_tensor(leading, wrapped))
+    rank = len(shape_of(result))
+    indexed = rank - len(others)
+    first = axes[0] if axes[-1] - axes[0] == len(axes) - 1 else 0
+    moved = [*range(indexed, indexed + first), *range(indexed), *range(indexed + first, rank)]
+    return emit(op.permute_dims(result, moved))
 
 
 def _identity(emit, node, self, **_):

@@ -72,8 +72,10 @@ def _problem(node: fx.Node) -> str | None:
     results = value if isinstance(value, list | tuple) else [value]
     if isinstance(node.target, torch._ops.HigherOrderOperator):
         return f"{name} holds control flow or a program of its own"
-    if not isinstance(node.target, torch._ops.OpOverload) or isinstance(value, torch.SymInt):
+    if not isinstance(node.target, torch._ops.OpOverload) or name.startswith("aten.sym_"):
         return None  # an item of a tuple, or arithmetic with a size that is reported below
+    if isinstance(value, torch.SymInt):
+        return f"{name} makes a Python number of a value"
     if any(isinstance(r, torch.Tensor) and not _is_static(r) for r in results):
         return f"the result size of {name} depends on the values of its input"
     if torch.Tag.nondeterministic_seeded in node.target.tags:
@@ -95,7 +97,7 @@ def _declare(
     program = captured.program
     specs = {spec.arg.name: spec for spec in program.graph_signature.input_specs}
     names = (item.name for item in inputs)
-    user_inputs, parameters = [], []
+    user_inputs, parameters = [], {}
     for node in program.graph.find_nodes(op="placeholder"):
         spec = specs[node.name]
         value = node.meta["val"]
@@ -104,12 +106,12 @@ def _declare(
             importer.env[node] = relax.Var(next(names), type_)
             user_inputs.append(importer.env[node])
         elif spec.target in captured.tensors:
-            importer.env[node] = relax.Var(spec.target, type_)
-            parameters.append(importer.env[node])
+            name = captured.first_names[spec.target]
+            importer.env[node] = parameters.setdefault(name, relax.Var(name, type_))
         else:
             tensor = {**program.state_dict, **program.constants}[spec.target]
             importer.env[node] = constant(_to_numpy(tensor), dtype_name(tensor.dtype))
-    return user_inputs + parameters
+    return [*user_inputs, *parameters.values()]
 
 
 def _convert(node: fx.Node, captured: Captured, importer: ExportedProgramImporter) -> Any:
@@ -117,6 +119,8 @@ def _convert(node: fx.Node, captured: Captured, importer: ExportedProgramImporte
         converter = _CONVERTERS.get(node.target.__name__)
         if converter is None:
             result = importer.convert_map[node.target.__name__](node)
+            if isinstance(result, tvm.ir.Call):  # some converters do not emit their last step
+                result = importer.block_builder.emit(result)
         else:
             values = fx.map_arg(arguments(node), lambda argument: importer.env[argument])
             result = converter(importer.block_builder.emit, node, **values)
@@ -155,8 +159,9 @@ def _finish(
     module: tvm.IRModule, input_count: int, tensors: dict[str, torch.Tensor]
 ) -> tuple[tvm.IRModule, dict[str, tvm.runtime.Tensor]]:
     """Drop what is not used; the parameters that stay are in the order of their first use."""
-    passes = [relax.transform.DeadCodeElimination(), relax.transform.CanonicalizeBindings()]
-    function = tvm.transform.Sequential(passes)(module)["main"]
+    with tvm.transform.PassContext():  # whatever the caller's context switches off or prints
+        module = relax.transform.DeadCodeElimination()(module)
+        function = relax.transform.CanonicalizeBindings()(module)["main"]
     inputs = list(function.params[:input_count])
     parameters = [var for var in relax.analysis.free_vars(function.body) if var not in inputs]
     main = relax.Function(

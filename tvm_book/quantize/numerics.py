@@ -80,6 +80,7 @@ def fixed_point_multiply(x: np.ndarray, factor: float, rounding: str = "UPWARD")
     Parameters
     ----------
     x : numpy.ndarray of an integer dtype
+        Values that 32 bits hold.
     factor : float
     rounding : str
         ``"UPWARD"``: ties towards plus infinity; ``"TONEAREST"``: away from zero.
@@ -98,6 +99,8 @@ def fixed_point_multiply(x: np.ndarray, factor: float, rounding: str = "UPWARD")
     [-2, -1, 1, 2]
     """
     multiplier, exponent = fixed_point(factor)
+    if exponent < -32:  # less than half of the last bit, whatever the integer
+        return np.zeros(x.shape, np.int32)
     left, right = max(exponent, 0), 31 + max(-exponent, 0)
     product = (x.astype(np.int64) << left) * np.int64(multiplier)
     half = np.int64(1) << np.int64(right - 1)

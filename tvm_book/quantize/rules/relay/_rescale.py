@@ -16,6 +16,7 @@ from ...realize import Quantized, Realize
 __all__ = ["narrow_to_grid", "quantize_float", "rescale", "unify"]
 
 ONE = np.float32(1)
+MOST_BITS = 31  # shifted further, nothing of an integer is left
 
 
 def _power_of_two(factor: np.float32) -> int | None:
@@ -44,7 +45,9 @@ def narrow_to_grid(
         product = multiply_fixed_point(r, x.expr, x.scale / scale)
         return Quantized(arith.cast(arith.clip(product, low, high), x.dtype), scale, x.dtype)
     data = arith.cast(x.expr, activation)  # Relay failed on narrower data; widened, it is right
-    if bits < 0:
+    if bits > MOST_BITS:
+        data = arith.multiply(data, 0)
+    elif bits < 0:
         data = arith.left_shift(data, -bits)
     else:
         if r.config.round_for_shift:
@@ -60,6 +63,8 @@ def multiply_fixed_point(r: Realize, x: relax.Expr, factor: np.float32) -> relax
     """
     arith = r.arith
     multiplier, exponent = fixed_point(float(factor))
+    if exponent < -MOST_BITS - 1:
+        return arith.multiply(arith.cast(x, "int32"), 0)
     left, right = max(exponent, 0), 31 + max(-exponent, 0)
     product = arith.cast(x, "int64")
     if left:

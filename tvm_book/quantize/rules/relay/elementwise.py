@@ -12,7 +12,7 @@ from ..._graph import op_name
 from ...annotate import ACTIVATION, INPUT
 from ...realize import Quantized
 from ..rule import Rule, dequantize_all, keep_group, keep_kind, leave_float, on_data
-from ._rescale import unify
+from ._rescale import MOST_BITS, unify
 
 __all__ = ["RULES", "is_rounded_input"]
 
@@ -72,7 +72,10 @@ def is_rounded_input(r, leaf: relax.Expr) -> bool:
 def _realize_add(r, call, args):
     if not all(map(r.is_quantized, args)):
         return dequantize_all(r, call, args)
-    scale, dtype = min(arg.scale for arg in args), r.config.dtype_activation
+    dtype = r.config.dtype_activation
+    scale, coarse = sorted(arg.scale for arg in args)
+    if coarse / scale > 2**MOST_BITS:  # then the finer operand is less than a step of the other
+        scale = coarse
     narrowed = [is_rounded_input(r, leaf) for leaf in call.args]
     return Quantized(r.arith.add(*unify(r, args, scale, dtype, narrowed)), scale, dtype)
 
