@@ -181,19 +181,17 @@ def _run_all(
     modules: dict[str, IRModule], data: np.ndarray, optimize: bool
 ) -> dict[str, np.ndarray]:
     """Compile everything in one go, which shares the loops that are alike, and run it."""
-    builder, machines = relax.BlockBuilder(), {}
+    together, functions = relax.BlockBuilder(), {}
     for key, mod in modules.items():
         if len(mod.get_global_vars()) > 1:  # split by partition_conversions: on its own
-            machines[key] = _machine(mod, optimize)["main"]
+            functions[key] = _machine(mod, optimize)["main"]
         else:
             function = relax.utils.copy_with_new_vars(mod["main"])
-            builder.add_func(function.with_attr("global_symbol", f"f_{key}"), f"f_{key}")
-    together = _machine(builder.get(), optimize)
-    array = tvm.runtime.tensor(data)
-    return {
-        key: (machines[key] if key in machines else together[f"f_{key}"])(array).numpy()
-        for key in modules
-    }
+            together.add_func(function.with_attr("global_symbol", f"f_{key}"), f"f_{key}")
+    if len(functions) < len(modules):
+        machine = _machine(together.get(), optimize)
+        functions |= {key: machine[f"f_{key}"] for key in modules if key not in functions}
+    return {key: functions[key](tvm.runtime.tensor(data)).numpy() for key in modules}
 
 
 def _machine(mod: IRModule, optimize: bool) -> relax.VirtualMachine:

@@ -179,17 +179,22 @@ def test_add_of_a_constant_rounds_it_like_a_weight():
 
 
 def test_add_of_a_constant_on_the_left_rounds_it_like_an_input():
-    assert after_conv(lambda y: ADD(C, y)) == ["round(const, input)", "add(%2, %3)", "%4"] or (
-        annotated(lambda emit, x: emit(ADD(C, emit(conv(x)))))
-        == [*CONV, "round(const, input)", "add(%3, %2)", "%4"]
-    )
+    assert annotated(lambda emit, x: emit(ADD(C, emit(conv(x))))) == [
+        "round(const, input)",
+        "round(x, input)",
+        "round(const, weight)",
+        "conv2d(%1, %2)",
+        "add(%0, %3)",
+        "%4",
+    ]
 
 
 def test_add_of_a_float_value_rounds_it_like_an_input():
     lines = annotated(lambda emit, x: emit(ADD(emit(conv(x)), emit(RELU(x)))))
     assert lines == [*CONV, "relu(x)", "round(%3, input)", "add(%2, %4)", "%5"]
     lines = annotated(lambda emit, x: emit(ADD(emit(RELU(x)), emit(conv(x)))))
-    assert lines[-3:] == ["round(%0, input)", "add(%4, %3)", "%5"]
+    assert lines[:2] == ["relu(x)", "round(%0, input)"]
+    assert lines[-2:] == ["add(%1, %4)", "%5"]
 
 
 def test_add_of_two_accumulators_narrows_the_right_one():
@@ -197,17 +202,13 @@ def test_add_of_two_accumulators_narrows_the_right_one():
     assert lines[-4:] == ["conv2d(%0, %3)", "round(%4, input)", "add(%2, %5)", "%6"]
 
 
-def test_add_leaves_an_input_beside_an_accumulator_or_another_input():
+def test_add_leaves_two_inputs():
     def build(emit, x):
-        a, b = hinted(emit, emit(conv(x))), hinted(emit, emit(conv(x)))
-        narrow = emit(ADD(a, b))
-        return emit(ADD(emit(conv(x)), hinted(emit, narrow)))
+        return emit(ADD(hinted(emit, emit(conv(x))), hinted(emit, emit(conv(x, kernel=3)))))
 
-    lines = annotated(build)
-    assert not any(
-        line.startswith("round") and lines[index + 1].startswith("add")
-        for index, line in enumerate(lines)
-    )
+    # kernel 3 makes 4 x 4 from 6 x 6
+    with pytest.raises(Exception, match="(?i)shape"):
+        annotated(build)
 
 
 def test_the_sum_is_an_accumulator():
@@ -226,20 +227,21 @@ def test_multiply_of_floats_is_left():
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
-def test_multiply_narrows_the_accumulator_and_rounds_the_other_operand(side):
-    def by(y, other):
-        return MULTIPLY(y, other) if side == "left" else MULTIPLY(other, y)
+@pytest.mark.parametrize("other, kind", [("constant", "weight"), ("value", "input")])
+def test_multiply_narrows_the_accumulator_and_rounds_the_other_operand(side, other, kind):
+    def build(emit, x):
+        pair = [emit(conv(x)), C if other == "constant" else emit(RELU(x))]
+        return emit(MULTIPLY(*(pair if side == "left" else reversed(pair))))
 
-    lines = after_conv(lambda y: by(y, C))
-    narrow, weight = "round(%2, input)", "round(const, weight)"
-    if side == "left":
-        assert lines == [narrow, weight, "multiply(%3, %4)", "%5"]
-    else:
-        assert lines == [weight, narrow, "multiply(%3, %4)", "%5"]
-
-    lines = annotated(lambda emit, x: emit(by(emit(conv(x)), emit(RELU(x)))))
-    assert "round(const, weight)" not in lines[3:]
-    assert sum(line.endswith("input)") for line in lines) == 3
+    lines = annotated(build)
+    rounded = {f"%{number}": line for number, line in enumerate(lines) if "round" in line}
+    assert len(rounded) == 4  # data and weight of the convolution, and both factors
+    left, right = lines[-2].removeprefix("multiply(").removesuffix(")").split(", ")
+    accumulator, factor = (left, right) if side == "left" else (right, left)
+    source = "const" if other == "constant" else f"%{lines.index('relu(x)')}"
+    assert rounded[factor] == f"round({source}, {kind})"
+    conv_line = next(number for number, line in enumerate(lines) if line.startswith("conv2d"))
+    assert rounded[accumulator] == f"round(%{conv_line}, input)"
 
 
 def test_multiply_takes_an_input_as_it_is():
@@ -250,7 +252,17 @@ def test_multiply_takes_an_input_as_it_is():
 def test_multiply_of_two_quantized_values_narrows_both():
     # Relay refused this
     lines = annotated(lambda emit, x: emit(MULTIPLY(emit(conv(x)), hinted(emit, emit(conv(x))))))
-    assert lines[-3:] == ["round(%2, input)", "multiply(%8, %7)", "%9"]
+    assert lines[2:] == [
+        "conv2d(%0, %1)",
+        "round(%2, input)",
+        "round(const, weight)",
+        "conv2d(%0, %4)",
+        "round(%5, input)",
+        "cast_hint(%6, int8)",
+        "stop_fusion(%7)",
+        "multiply(%3, %8)",
+        "%9",
+    ]
 
 
 # operators that keep the kind, and those that do not
@@ -288,7 +300,9 @@ def test_float_stays_float_through(name):
 
 
 def test_max_pool2d_narrows_and_makes_an_input():
-    lines = after_conv(lambda y: conv(relax.op.nn.max_pool2d(y, (2, 2))))
+    lines = annotated(
+        lambda emit, x: emit(conv(emit(relax.op.nn.max_pool2d(emit(conv(x)), (2, 2)))))
+    )[3:]
     assert lines == [
         "round(%2, input)",
         "max_pool2d(%3)",
@@ -341,7 +355,7 @@ def test_operator_without_a_rule_is_a_float_barrier(name):
 
 
 def test_concat_of_floats_is_left():
-    lines = annotated(lambda emit, x: emit(relax.op.concat([x, C.data if False else x], 1)))
+    lines = annotated(lambda emit, x: emit(relax.op.concat([x, x], 1)))
     assert lines == ["concat(x, x)", "%0"]
 
 
@@ -359,19 +373,7 @@ def test_concat_rounds_float_fields_to_the_wide_grid():
         "round(%5, activation)",
         "concat(%1, %4, %6)",
         "%7",
-    ] or sorted(lines) == sorted(
-        [
-            "relu(x)",
-            "round(x, input)",
-            "round(const, weight)",
-            "conv2d(%1, %2)",
-            "relu(x)",
-            "round(%0, activation)",
-            "round(%4, activation)",
-            "concat(%5, %3, %6)",
-            "%7",
-        ]
-    )
+    ]
 
 
 # several readers
@@ -530,7 +532,7 @@ def test_a_rule_from_outside_comes_before_the_schemes_own():
 def test_a_residual_block():
     def build(emit, x):
         first = emit(RELU(emit(ADD(emit(conv(x)), C))))
-        second = emit(ADD(emit(conv(first)), C))
+        second = emit(ADD(emit(conv(first)), constant(3, 1, 1, seed=1)))
         return emit(RELU(emit(ADD(second, first))))
 
     assert annotated(build, partition=True) == [
@@ -556,4 +558,4 @@ def test_a_residual_block():
         "cast_hint(%20, int8)",
         "stop_fusion(%21)",
         "%22",
-    ] or annotated(build, partition=True)
+    ]
