@@ -4,8 +4,9 @@
 pass that runs inside it, those written in Python included.
 """
 
+from ._compact import compact_script
 from ._diff import diff_modules
 from ._print_ir import PrintIR
 from ._timeline import PassRecord, PassTimeline
 
-__all__ = ["PassRecord", "PassTimeline", "PrintIR", "diff_modules"]
+__all__ = ["PassRecord", "PassTimeline", "PrintIR", "compact_script", "diff_modules"]

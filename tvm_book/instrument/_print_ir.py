@@ -12,6 +12,7 @@ from typing import TextIO
 import tvm
 from tvm.ir.instrument import PassInstrument
 
+from ._compact import shorten
 from ._diff import diff_scripts, hidden_change
 
 
@@ -49,6 +50,8 @@ class PrintIR(PassInstrument):
         Where to print; by default what `sys.stdout` is at that time.
     show_meta : bool, optional
         Print the values of constants too, which can be long.
+    compact : bool, optional
+        Shorten the text as `compact_script` does.
 
     Raises
     ------
@@ -90,12 +93,13 @@ class PrintIR(PassInstrument):
         diff: bool = False,
         file: TextIO | None = None,
         show_meta: bool = False,
+        compact: bool = False,
     ) -> None:
         if diff and (after or show_meta):
             raise ValueError("diff=True prints changes only: leave after and show_meta out")
         self._only = _patterns(only)
         self._after, self._diff = after, diff
-        self._file, self._show_meta = file, show_meta
+        self._file, self._show_meta, self._compact = file, show_meta, compact
         self._begin()
         super().__init__()
 
@@ -119,7 +123,7 @@ class PrintIR(PassInstrument):
         path, script = None, ""
         if self._only is None or any(pattern.search(name) for pattern in self._only):
             path = " > ".join([*(outer.name for outer in self._open), name])
-            script = mod.script(show_meta=self._show_meta)
+            script = self._script(mod)
             if self._open:
                 outer = self._open[-1]
                 outer.explained &= script == (outer.latest if outer.inner else outer.script)
@@ -139,11 +143,15 @@ class PrintIR(PassInstrument):
         if self._diff:
             self._print_diff(frame, mod)
         elif self._after:
-            script = mod.script(show_meta=self._show_meta)
+            script = self._script(mod)
             self._print(f"{self._heading(frame)} (after)\n{script}\n")
 
+    def _script(self, mod: tvm.IRModule) -> str:
+        script = mod.script(show_meta=self._show_meta)
+        return shorten(script) if self._compact else script
+
     def _print_diff(self, frame: _Frame, mod: tvm.IRModule) -> None:
-        script = mod.script(show_meta=False)
+        script = self._script(mod)
         if self._open:
             self._open[-1].inner += 1
             self._open[-1].latest = script
