@@ -17,10 +17,11 @@ import tvm
 from tvm import IRModule, relax
 
 from . import backend
+from ._signature import bind_params
 from .frontend import from_pytorch
 from .quantize import QConfig, ops, qconfig
 from .quantize._graph import Graph, Rebuilder, op_name
-from .quantize._pipeline import annotate_passes, bind_params, quantize, realize_passes
+from .quantize._pipeline import annotate_passes, quantize, realize_passes
 from .quantize.calibrate import Grid, SetGrids
 from .quantize.calibrate._grid import simulated
 from .testing.golden import GoldenCase
@@ -198,7 +199,9 @@ def _machine(mod: IRModule, optimize: bool) -> relax.VirtualMachine:
     if optimize:
         executable = backend.build(mod, backend.resolve_target("llvm"))
     else:
-        executable = tvm.compile(mod, tvm.target.Target({"kind": "llvm", "opt-level": 0}))
+        # the checks of arguments are most of the code, and would be most of the time
+        with tvm.transform.PassContext(config={"tirx.disable_assert": True}):
+            executable = tvm.compile(mod, tvm.target.Target({"kind": "llvm", "opt-level": 0}))
     return relax.VirtualMachine(executable, tvm.cpu())
 
 

@@ -202,13 +202,20 @@ def test_add_of_two_accumulators_narrows_the_right_one():
     assert lines[-4:] == ["conv2d(%0, %3)", "round(%4, input)", "add(%2, %5)", "%6"]
 
 
-def test_add_leaves_two_inputs():
+@pytest.mark.parametrize(
+    "left, right", [("narrow", "narrow"), ("wide", "narrow"), ("narrow", "wide")]
+)
+def test_add_takes_operands_as_they_are_unless_both_are_accumulators(left, right):
     def build(emit, x):
-        return emit(ADD(hinted(emit, emit(conv(x))), hinted(emit, emit(conv(x, kernel=3)))))
+        values = [emit(conv(x)), emit(conv(x))]
+        pairs = zip(values, (left, right), strict=True)
+        return emit(ADD(*[hinted(emit, v) if width == "narrow" else v for v, width in pairs]))
 
-    # kernel 3 makes 4 x 4 from 6 x 6
-    with pytest.raises(Exception, match="(?i)shape"):
-        annotated(build)
+    lines = annotated(build)
+    hints = sum(line.startswith("cast_hint") for line in lines)
+    assert hints == [left, right].count("narrow")
+    # beside that of x, only hints round to an input
+    assert sum(line.endswith(", input)") for line in lines) == 1 + hints
 
 
 def test_the_sum_is_an_accumulator():

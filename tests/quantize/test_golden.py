@@ -8,9 +8,10 @@ import pytest
 import tvm
 
 from tvm_book import conformance
+from tvm_book._signature import bind_params
 from tvm_book.quantize import qconfig
 from tvm_book.quantize._graph import Graph
-from tvm_book.quantize._pipeline import annotate_passes, bind_params
+from tvm_book.quantize._pipeline import annotate_passes
 from tvm_book.quantize.calibrate import choose_grids, kl_divergence
 from tvm_book.quantize.calibrate._grid import simulated
 from tvm_book.quantize.calibrate._observe import _compile, _Expose

@@ -4,10 +4,10 @@
 `tvm_book.compile` nor the chapters change.
 """
 
+from .._signature import bind_params, signature
+from .._tensors import TensorSpec, to_tensor
 from ._build import build, cpu_pipeline
-from ._signature import bind_params, signature
 from ._target import missing_features, resolve_target
-from ._tensors import TensorSpec, to_tensor
 
 __all__ = [
     "TensorSpec",

@@ -5,11 +5,13 @@ Every kind of model ends as the same kind of program, so that the rest of the im
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import functools
 import inspect
 import io
 import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,13 +47,12 @@ class Captured:
 
 def capture(model: Any, inputs: list[ModelInput]) -> Captured:
     """Capture `model` for the given inputs; the model itself stays as it is."""
-    with torch.autocast("cpu", enabled=False):
-        if isinstance(model, ExportedProgram):
-            return _capture_program(model, inputs)
-        if isinstance(model, torch.jit.ScriptModule):
-            return _capture_script(model, inputs)
-        if isinstance(model, nn.Module):
-            return _capture_module(model, inputs)
+    if isinstance(model, ExportedProgram):
+        return _capture_program(model, inputs)
+    if isinstance(model, torch.jit.ScriptModule):
+        return _capture_script(model, inputs)
+    if isinstance(model, nn.Module):
+        return _capture_module(model, inputs)
     found = f"an object of type {type(model).__name__}"
     if isinstance(model, type) and issubclass(model, nn.Module):
         found = f"the class {model.__name__}: pass an instance of it"
@@ -61,6 +62,18 @@ def capture(model: Any, inputs: list[ModelInput]) -> Captured:
         "model must be a torch.nn.Module, the result of torch.jit.trace, or a "
         f"torch.export.ExportedProgram, not {found}"
     )
+
+
+@contextlib.contextmanager
+def plain_torch() -> Iterator[None]:
+    """Let no mode that the caller has switched on get into the program."""
+    fast_path = torch.backends.mha.get_fastpath_enabled()  # one operator for a whole layer
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with torch.inference_mode(False), torch.enable_grad(), torch.autocast("cpu", enabled=False):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast_path)
 
 
 def _capture_module(model: nn.Module, inputs: list[ModelInput]) -> Captured:

@@ -126,9 +126,9 @@ def _identity(emit, node, self, **_):
     return _operand(emit, self, dtype_name(node.meta["val"].dtype))
 
 
-def _reshape(emit, node, self, **_):
-    shape = list(node.meta["val"].shape)
-    return self if shape == shape_of(self) else emit(op.reshape(self, shape))
+def _view(emit, node, self, **_):
+    # Even one that changes nothing stays: to the quantizer it is a boundary.
+    return emit(op.reshape(self, list(node.meta["val"].shape)))
 
 
 def _expand(emit, node, self, **_):
@@ -149,7 +149,6 @@ def _select(emit, node, self, dim, index):
     return emit(op.squeeze(emit(op.strided_slice(self, [dim], [index], [index + 1])), [dim]))
 
 
-_ARITHMETIC = {"add": op.add, "sub": op.subtract, "mul": op.multiply}
 _COMPARISONS = {
     "eq": op.equal,
     "ne": op.not_equal,
@@ -160,15 +159,19 @@ _COMPARISONS = {
 }
 
 ELEMENTWISE: dict[str, Callable[..., Any]] = {
+    "add.Tensor": _binary(op.add),
+    "add.Scalar": _binary(op.add),
+    "sub.Tensor": _binary(op.subtract),
+    "mul.Tensor": _binary(op.multiply),
+    "mul.Scalar": _binary(op.multiply),
     **{
-        f"{name}.{kind}": _binary(operator, compares=name in _COMPARISONS)
-        for name, operator in (_ARITHMETIC | _COMPARISONS).items()
+        f"{name}.{kind}": _binary(function, compares=True)
+        for name, function in _COMPARISONS.items()
         for kind in ("Tensor", "Scalar")
     },
     "maximum.default": _binary(op.maximum),
     "minimum.default": _binary(op.minimum),
     "div.Tensor": _division,
-    "div.Scalar": _division,
     "div.Tensor_mode": _division,
     "hardtanh.default": _hardtanh,
     "clamp.default": _clamp,
@@ -180,13 +183,8 @@ ELEMENTWISE: dict[str, Callable[..., Any]] = {
     "index.Tensor": _index,
     "alias.default": _identity,
     "clone.default": _identity,
-    "detach.default": _identity,
-    "contiguous.default": _identity,
-    "lift_fresh_copy.default": _identity,
     "_to_copy.default": _identity,
-    "view.default": _reshape,
-    "_unsafe_view.default": _reshape,
-    "reshape.default": _reshape,
+    "view.default": _view,
     "expand.default": _expand,
     "squeeze.dims": _squeeze,
     "select.int": _select,

@@ -1,4 +1,4 @@
-"""Relax spellings of the layers: convolution, linear, normalization, pooling, resizing.
+"""Relax spellings of the layers with weights: convolution, linear, normalization.
 
 A converter gets ``emit``, the fx node, and the operator's arguments by their names in the torch
 schema. The spelling of convolution, linear and batch norm is a contract with the quantizer.
@@ -14,7 +14,7 @@ from tvm import relax
 from tvm.relax import op
 
 Emit = Callable[[relax.Expr], relax.Expr]
-_SPATIAL = {1: "W", 2: "HW", 3: "DHW"}
+SPATIAL = {1: "W", 2: "HW", 3: "DHW"}
 
 
 def constant(value: Any, dtype: str = "float32") -> relax.Expr:
@@ -31,7 +31,7 @@ def _convolution(
     emit, node, input, weight, bias, stride, padding, dilation, transposed, output_padding, groups
 ):
     spatial = len(stride)
-    axes = _SPATIAL[spatial]
+    axes = SPATIAL[spatial]
     options = {"output_padding": list(output_padding)} if transposed else {}
     convolve = getattr(op.nn, f"conv{spatial}d" + ("_transpose" if transposed else ""))
     result = emit(
@@ -130,52 +130,6 @@ def _native_group_norm(emit, node, group, **arguments):
     return [_group_norm(emit, node, num_groups=group, **arguments), None, None]
 
 
-def _pool(kind: str, spatial: int, with_indices: bool = False) -> Callable:
-    pool = getattr(op.nn, f"{kind}_pool{spatial}d")
-
-    def convert(emit, node, self, kernel_size, stride, padding, ceil_mode, **options):
-        if options.pop("divisor_override", None) is not None:
-            raise NotImplementedError("divisor_override has no counterpart: scale the result")
-        batched = len(shape_of(self)) == spatial + 2
-        data = self if batched else emit(op.expand_dims(self, 0))
-        options = {k: list(v) if k == "dilation" else v for k, v in options.items()}
-        result = emit(
-            pool(
-                data,
-                pool_size=list(kernel_size),
-                strides=list(stride or kernel_size),
-                padding=list(padding),
-                ceil_mode=ceil_mode,
-                layout=f"NC{_SPATIAL[spatial]}",
-                **options,
-            )
-        )
-        result = result if batched else emit(op.squeeze(result, [0]))
-        return [result, None] if with_indices else result
-
-    return convert
-
-
-def _resize(method: str) -> Callable:
-    def convert(emit, node, input, scale_factors, align_corners=False, **_):
-        before, after = shape_of(input)[2:], list(node.meta["val"].shape[2:])
-        for size, new_size, factor in zip(before, after, scale_factors or (), strict=False):
-            # torch samples at steps of 1 / factor, Relax at steps of size / new_size.
-            if size * factor != new_size and not align_corners:
-                raise NotImplementedError(
-                    f"scale_factor {factor} does not turn {size} into a whole number: "
-                    "pass size=..., or recompute_scale_factor=True"
-                )
-        nearest = {"coordinate_transformation_mode": "asymmetric", "rounding_method": "floor"}
-        smooth = {
-            "coordinate_transformation_mode": "align_corners" if align_corners else "half_pixel"
-        }
-        mode = nearest if method == "nearest_neighbor" else smooth
-        return emit(op.image.resize2d(input, tuple(after), method=method, **mode))
-
-    return convert
-
-
 LAYERS: dict[str, Callable[..., Any]] = {
     "convolution.default": _convolution,
     "linear.default": _linear,
@@ -188,14 +142,4 @@ LAYERS: dict[str, Callable[..., Any]] = {
     "native_layer_norm.default": _native_layer_norm,
     "group_norm.default": _group_norm,
     "native_group_norm.default": _native_group_norm,
-    "max_pool2d_with_indices.default": _pool("max", 2, with_indices=True),
-    "max_pool3d_with_indices.default": _pool("max", 3, with_indices=True),
-    **{
-        f"{kind}_pool{spatial}d.default": _pool(kind, spatial)
-        for kind in ("avg", "max")
-        for spatial in (1, 2, 3)
-    },
-    "upsample_nearest2d.vec": _resize("nearest_neighbor"),
-    "upsample_bilinear2d.vec": _resize("linear"),
-    "upsample_bicubic2d.vec": _resize("cubic"),
 }

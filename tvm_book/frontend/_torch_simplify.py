@@ -30,6 +30,7 @@ _KEPT = (
     aten.max_pool1d.default,
     aten.max_pool2d.default,
     aten.max_pool3d.default,
+    aten.upsample_bicubic2d.vec,
 )
 
 

@@ -23,7 +23,7 @@ STOCK = frozenset(
     logical_or.default logical_xor.default max.default max.dim mean.default mean.dim median.dim
     min.default neg.default permute.default pow.Scalar pow.Tensor_Scalar pow.Tensor_Tensor
     prod.default reciprocal.default relu.default remainder.Scalar remainder.Tensor
-    repeat.default round.default round.decimals rsqrt.default scalar_tensor.default scatter.src
+    repeat.default round.default round.decimals rsqrt.default scatter.src
     scatter.value sigmoid.default sign.default sin.default sinh.default slice.Tensor
     slice_scatter.default sort.default split_with_sizes.default sqrt.default sum.dim_IntList
     tan.default tanh.default topk.default trunc.default unsqueeze.default var.correction

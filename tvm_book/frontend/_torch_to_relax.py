@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from typing import Any
 
@@ -17,15 +18,19 @@ from ._errors import UnsupportedModelError
 from ._inputs import ModelInput
 from ._torch_capture import Captured
 from ._torch_elementwise import ELEMENTWISE, dtype_name
+from ._torch_images import IMAGES
 from ._torch_layers import LAYERS, constant, shape_of
+from ._torch_live import constant_scalars, live_calls
 from ._torch_nodes import arguments, locate, operator_name
 from ._torch_stock import STOCK
 
-_CONVERTERS = LAYERS | ELEMENTWISE
+_CONVERTERS = LAYERS | IMAGES | ELEMENTWISE
 _ADVICE = (
     "Write that part of forward with other operators, or split the model there and leave that "
     "part to torch"
 )
+
+_OPERATOR = re.compile(r'ir\.Op\(.*?name="([^"]+)".*?support_level=\d+\)', re.DOTALL)
 
 
 def to_relax(
@@ -34,10 +39,11 @@ def to_relax(
     """Convert every operator; the tensors that are in use become parameters."""
     importer = ExportedProgramImporter()
     builder = importer.block_builder = relax.BlockBuilder()
-    # In a functional program, what has no user is an assertion.
-    calls = [n for n in captured.program.graph.nodes if n.op == "call_function" and n.users]
+    known = constant_scalars(captured.program)
+    calls = live_calls(captured.program, known)
     _check_operators(calls, captured)
     variables = _declare(captured, inputs, importer)
+    importer.env.update((node, _to_constant(tensor)) for node, tensor in known.items())
     failure = None
     with builder.function("main", variables):
         with builder.dataflow():
@@ -110,7 +116,7 @@ def _declare(
             importer.env[node] = parameters.setdefault(name, relax.Var(name, type_))
         else:
             tensor = {**program.state_dict, **program.constants}[spec.target]
-            importer.env[node] = constant(_to_numpy(tensor), dtype_name(tensor.dtype))
+            importer.env[node] = _to_constant(tensor)
     return [*user_inputs, *parameters.values()]
 
 
@@ -126,10 +132,10 @@ def _convert(node: fx.Node, captured: Captured, importer: ExportedProgramImporte
             result = converter(importer.block_builder.emit, node, **values)
         _check_type(result, node.meta.get("val"))
     except Exception as error:
-        reason = textwrap.shorten(str(error) or type(error).__name__, 200)
+        reason = _OPERATOR.sub(r"\1", str(error)) or type(error).__name__
         raise UnsupportedModelError(
             f"{operator_name(node)} cannot be written in Relax{locate(node, captured.script)}: "
-            f"{reason}. {_ADVICE}"
+            f"{textwrap.shorten(reason, 200)}. {_ADVICE}"
         ) from error
     return result
 
@@ -170,6 +176,10 @@ def _finish(
     names = [var.name for var in parameters]
     params = {name: tvm.runtime.tensor(_to_numpy(tensors[name])) for name in names}
     return tvm.IRModule({"main": main}), params
+
+
+def _to_constant(tensor: torch.Tensor) -> relax.Expr:
+    return constant(_to_numpy(tensor), dtype_name(tensor.dtype))
 
 
 def _to_numpy(tensor: torch.Tensor) -> np.ndarray:

@@ -104,11 +104,11 @@ def from_pytorch(
     R.Tensor((1, 5), dtype="int64")
     """
     # torch takes long to import, and only this function needs it.
-    from ._torch_capture import capture
+    from ._torch_capture import capture, plain_torch
     from ._torch_simplify import simplify
     from ._torch_to_relax import to_relax
 
     inputs = parse_input_shapes(input_shapes)
-    with _CAPTURE, quiet("torch"):
+    with _CAPTURE, quiet("torch"), plain_torch():
         captured = capture(model, inputs)
         return to_relax(simplify(captured), inputs)

@@ -8,7 +8,18 @@
 
 from . import ops, rules
 from ._pipeline import quantize
+from ._rounded import RoundedTensor, rounded_tensors
 from .config import QConfig, current_qconfig, qconfig
 from .rules import Rule
 
-__all__ = ["QConfig", "Rule", "current_qconfig", "ops", "qconfig", "quantize", "rules"]
+__all__ = [
+    "QConfig",
+    "RoundedTensor",
+    "Rule",
+    "current_qconfig",
+    "ops",
+    "qconfig",
+    "quantize",
+    "rounded_tensors",
+    "rules",
+]

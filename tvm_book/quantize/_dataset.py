@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from tvm import relax
+
+from .._tensors import TensorSpec, to_tensor
 
 __all__ = ["check_dataset"]
 
 
 def check_dataset(
-    dataset: Iterable[Mapping[str, Any]] | None, params: list[relax.Var], mode: str
+    dataset: Iterable[Mapping[str, Any]] | None, inputs: Sequence[TensorSpec], mode: str
 ) -> list[dict[str, np.ndarray]]:
     """Return the batches as NumPy arrays, or say what is wrong with them.
 
@@ -21,8 +22,8 @@ def check_dataset(
     ----------
     dataset : iterable of mappings from input name to array
         NumPy, torch or TVM arrays.
-    params : list of tvm.relax.Var
-        Inputs of ``main``.
+    inputs : sequence of TensorSpec
+        Of ``main``.
     mode : str
         The ``calibrate_mode`` that asks.
 
@@ -43,24 +44,24 @@ def check_dataset(
     if isinstance(dataset, Mapping) or not isinstance(dataset, Iterable):
         raise TypeError(
             f"dataset is a {type(dataset).__name__}; give a list of batches, each "
-            f"{_example(params)}"
+            f"{_example(inputs)}"
         )
-    batches = [_check_batch(batch, number, params) for number, batch in enumerate(dataset)]
+    batches = [_check_batch(batch, number, inputs) for number, batch in enumerate(dataset)]
     if not batches:
         raise ValueError("dataset has no batch; give at least one")
     return batches
 
 
-def _example(params: list[relax.Var]) -> str:
-    return f"a dict such as {{{params[0].name if params else 'data'!r}: array}}"
+def _example(inputs: Sequence[TensorSpec]) -> str:
+    return f"a dict such as {{{inputs[0].name if inputs else 'data'!r}: array}}"
 
 
-def _check_batch(batch: Any, number: int, params: list[relax.Var]) -> dict[str, np.ndarray]:
+def _check_batch(batch: Any, number: int, inputs: Sequence[TensorSpec]) -> dict[str, np.ndarray]:
     if not isinstance(batch, Mapping):
         raise TypeError(
-            f"batch {number} of dataset is a {type(batch).__name__}; give {_example(params)}"
+            f"batch {number} of dataset is a {type(batch).__name__}; give {_example(inputs)}"
         )
-    names = [param.name for param in params]
+    names = [spec.name for spec in inputs]
     for name in batch:
         if name not in names:
             near = difflib.get_close_matches(str(name), names, n=1)
@@ -69,21 +70,14 @@ def _check_batch(batch: Any, number: int, params: list[relax.Var]) -> dict[str, 
     missing = [name for name in names if name not in batch]
     if missing:
         raise ValueError(f"batch {number} of dataset lacks the input {missing[0]!r}")
-    return {param.name: _check_array(batch[param.name], number, param) for param in params}
+    return {spec.name: _check_array(batch[spec.name], number, spec) for spec in inputs}
 
 
-def _check_array(value: Any, number: int, param: relax.Var) -> np.ndarray:
-    if hasattr(value, "detach"):
-        value = value.detach()
-    array = value.numpy() if hasattr(value, "numpy") else np.asarray(value)
-    shape, dtype = tuple(int(extent) for extent in param.ty.shape), str(param.ty.dtype)
-    where = f"batch {number} of dataset, input {param.name!r}:"
-    if array.shape != shape:
-        raise ValueError(f"{where} shape is {array.shape}; the model takes {shape}")
-    if str(array.dtype) != dtype:
-        raise TypeError(f"{where} dtype is {array.dtype}; convert it: array.astype({dtype!r})")
+def _check_array(value: Any, number: int, spec: TensorSpec) -> np.ndarray:
+    kind = f"batch {number} of dataset, input"
+    array = to_tensor(spec, value, kind=kind).numpy()
     if array.size == 0:
-        raise ValueError(f"{where} has no element")
+        raise ValueError(f"{kind} {spec.name!r} has no element")
     if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise ValueError(f"{where} has a NaN or infinity; remove such samples")
-    return np.ascontiguousarray(array)
+        raise ValueError(f"{kind} {spec.name!r} has a NaN or infinity; remove such samples")
+    return array

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import tvm
-from tvm import IRModule, relax, tirx
+from tvm import IRModule, relax
 from tvm.ir import GenericConst, Op
 
 from ._emitter import Emitter
@@ -205,9 +205,3 @@ class Rebuilder:
         new = self.mod.clone()
         new.update_func(new.get_global_var("main"), function)
         return new
-
-
-def has_static_shape(ty: Any) -> bool:
-    """Whether a tensor type's shape is known, each extent an integer."""
-    shape = getattr(ty, "shape", None)
-    return shape is not None and all(isinstance(extent, tirx.IntImm) for extent in shape)

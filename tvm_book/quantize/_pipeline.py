@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import numpy as np
 import tvm
 from tvm import IRModule, relax
 
+from .._signature import bind_params, signature
 from ._dataset import check_dataset
-from ._graph import Graph, has_static_shape
+from ._graph import Graph
 from .annotate import Annotate
 from .calibrate import Calibrate
 from .calibrate._grid import simulated
@@ -56,8 +55,9 @@ def quantize(
 
     Raises
     ------
-    TypeError, ValueError
-        If the module, the parameters or the dataset do not fit; the message says what to do.
+    TypeError, ValueError, NotImplementedError
+        If the module, the parameters or the dataset do not fit, or a shape is dynamic; the message
+        says what to do.
 
     Examples
     --------
@@ -78,14 +78,14 @@ def quantize(
     if not isinstance(config, QConfig):
         raise TypeError(f"config is a {type(config).__name__}; make one with qconfig(...)")
     mod = bind_params(mod, params)
+    inputs, _ = signature(mod)
     annotated = tvm.transform.Sequential(annotate_passes(config), name="Annotate")(mod)
-    graph = Graph(annotated["main"])
-    if not simulated(graph):
+    if not simulated(Graph(annotated["main"])):
         warnings.warn(_nothing_to_quantize(config), UserWarning, stacklevel=2)
         return mod.clone()
     batches = None
     if config.calibrate_mode != "global_scale":
-        batches = check_dataset(dataset, graph.params, config.calibrate_mode)
+        batches = check_dataset(dataset, inputs, config.calibrate_mode)
     calibrate = Calibrate.as_pass(config, batches)
     return tvm.transform.Sequential(realize_passes(config, calibrate), name="Realize")(annotated)
 
@@ -115,66 +115,6 @@ def realize_passes(config: QConfig, calibrate: tvm.transform.Pass) -> list[tvm.t
     if config.partition_conversions != "disabled":
         passes.append(PartitionConversions(config))
     return passes
-
-
-def bind_params(mod: IRModule, params: Mapping[str, Any] | None) -> IRModule:
-    """Return the module with parameters bound as constants.
-
-    Raises
-    ------
-    TypeError
-        If ``mod`` is no IRModule.
-    ValueError
-        If it has no Relax function ``main`` of tensors with fixed shapes, or a parameter does not
-        fit it.
-    """
-    if not isinstance(mod, IRModule):
-        raise TypeError(
-            f"mod is a {type(mod).__name__}; convert the model first: "
-            "mod, params = tvm_book.frontend.from_pytorch(model, input_shapes)"
-        )
-    if "main" not in [var.name_hint for var in mod.get_global_vars()]:
-        raise ValueError("the module has no function 'main'; rename the one to quantize")
-    func = mod["main"]
-    if not isinstance(func, relax.Function):
-        raise ValueError(f"'main' is a {type(func).__name__}; quantize takes Relax functions")
-    _check_static(func)
-    if params is None:
-        return mod
-    if not isinstance(params, Mapping):
-        raise TypeError(f"params is a {type(params).__name__}; give a dict from name to array")
-    types = {param.name: param.ty for param in func.params}
-    arrays = {}
-    for name, value in params.items():
-        if name not in types:
-            near = difflib.get_close_matches(str(name), types, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise ValueError(f"main has no parameter {name!r}{hint}")
-        if hasattr(value, "detach"):
-            value = value.detach()
-        array = value.numpy() if hasattr(value, "numpy") else np.asarray(value)
-        shape = tuple(int(extent) for extent in types[name].shape)
-        if tuple(array.shape) != shape or str(array.dtype) != str(types[name].dtype):
-            raise ValueError(
-                f"parameter {name!r} is {array.dtype}{tuple(array.shape)}; main takes "
-                f"{types[name].dtype}{shape}"
-            )
-        arrays[name] = tvm.runtime.tensor(array.copy())
-    return relax.transform.BindParams("main", arrays)(mod)
-
-
-def _check_static(func: relax.Function) -> None:
-    for param in func.params:
-        if not isinstance(param.ty, relax.TensorType):
-            raise ValueError(
-                f"input {param.name!r} is a {param.ty}; quantize takes functions of tensors: make "
-                "each tensor an input of its own"
-            )
-        if not has_static_shape(param.ty):
-            raise ValueError(
-                f"input {param.name!r} has the dynamic shape {param.ty}; quantize needs fixed "
-                "shapes: bind them with relax.transform.BindSymbolicVars"
-            )
 
 
 def _nothing_to_quantize(config: QConfig) -> str:

@@ -73,12 +73,11 @@ class Annotate(Rebuilder):
     def visit(self, var, expr):
         """Apply the rule; round a value that several operators read once, for all of them."""
         rule, args = self.scheme.rule_for(expr), [self[leaf] for leaf in operands(expr)]
-        if not self._is_enabled(rule):
-            value = Annotated(self.emit(expr, [arg.expr for arg in args]))
+        skipped = rule.skip is not None and rule.skip(self, expr)
+        if skipped or self.stopped or not self._is_enabled(rule):
+            value = leave_float(self, expr, args)
         else:
-            skipped = rule.skip is not None and rule.skip(self, expr)
-            skipped = skipped or self.stopped
-            value = (leave_float if skipped else rule.annotate)(self, expr, args)
+            value = rule.annotate(self, expr, args)
         if value.kind is not None and self.uses[var] > 1:
             value = Annotated(self.simulate(value.expr, INPUT), INPUT)
         return value

@@ -1,6 +1,17 @@
-"""Tables and figures of the chapters."""
+"""Figures and tables for the chapters, readable on light and on dark pages."""
 
-from .side_by_side import side_by_side
-from .table import Table, table
+from ._images import show_images
+from ._side_by_side import side_by_side
+from ._style import COLORS, style
+from ._table import Table, table
+from ._thresholds import plot_thresholds
 
-__all__ = ["Table", "side_by_side", "table"]
+__all__ = [
+    "COLORS",
+    "Table",
+    "plot_thresholds",
+    "show_images",
+    "side_by_side",
+    "style",
+    "table",
+]

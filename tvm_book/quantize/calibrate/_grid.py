@@ -41,6 +41,11 @@ class Grid(NamedTuple):
     source: str = ""
     shape: tuple[int, ...] = ()
 
+    @property
+    def threshold(self) -> float:
+        """The magnitude that the grid was made for, one step beyond `high`."""
+        return float(self.scale) * (float(self.high) + 1)
+
 
 def simulated(graph: Graph) -> list[relax.Call]:
     """``simulated_quantize`` calls in visiting order, which is the order of every list of grids."""

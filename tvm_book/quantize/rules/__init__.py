@@ -1,5 +1,6 @@
 """What each operator does in each pass: one file an operator family, one row an operator."""
 
+from ._table import rules_table
 from .rule import (
     Rule,
     Scheme,
@@ -20,4 +21,5 @@ __all__ = [
     "keep_kind",
     "leave_float",
     "on_data",
+    "rules_table",
 ]

@@ -16,6 +16,7 @@ from ...realize import Quantized, Realize
 __all__ = ["narrow_to_grid", "quantize_float", "rescale", "unify"]
 
 ONE = np.float32(1)
+LARGEST_INT32 = np.nextafter(np.float32(2**31), ONE)  # among the float32 numbers
 MOST_BITS = 31  # shifted further, nothing of an integer is left
 
 
@@ -30,6 +31,9 @@ def quantize_float(
 ) -> Quantized:
     """``clip(round(x * (1 / scale)))``: from float onto a grid, not yet cast to an integer."""
     steps = r.arith.round(r.arith.multiply(x, ONE / scale))
+    # float32 rounds the end of the 32-bit grid up to 2**31, which int32 does not hold: in Relay the
+    # conversion was undefined there. The other end, -2**31, is as Relay had it.
+    high = min(high, LARGEST_INT32)
     return Quantized(r.arith.clip(steps, low, high), scale, "float32")
 
 

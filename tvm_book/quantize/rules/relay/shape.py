@@ -21,15 +21,31 @@ def _annotate_concat(a, call, args):
     return args[0]._replace(expr=a.emit(call, exprs), kind=ACTIVATION)
 
 
+ROOM = 16  # bits below the steps of a narrow field; as many are left above it
+
+
+def _coarsen(r, x, scale):
+    """Round a float field, so far on the finest of grids, to steps that a narrow field can share.
+
+    Relay took such a field for narrow and failed. Without coarser steps the narrow field might
+    wrap, and the rounding that follows would.
+    """
+    steps = r.arith.round(r.arith.multiply(x.expr, x.scale / scale))
+    return Quantized(steps, scale, x.dtype)
+
+
 def _realize_concat(r, call, args):
     if not all(map(r.is_quantized, args)):
         return dequantize_all(r, call, args)
     config, dtype = r.config, r.config.dtype_activation
     if len(args) == 2:
         scale = min(arg.scale for arg in args)
-        # Relay's accident: the second operand alone decides to stay narrow
-        if args[1].dtype == config.dtype_input:
+        narrow = [arg.dtype == config.dtype_input for arg in args]
+        if all(narrow) and args[0].scale == args[1].scale:
             dtype = config.dtype_input
+        elif narrow[1] and args[0].dtype == "float32":
+            scale = args[1].scale / 2**ROOM
+            args = [_coarsen(r, args[0], scale), args[1]]
     else:
         scale = np.float32(config.global_scale / 2 ** (config.nbit_activation - 1))
     fields = call.args[0].fields

@@ -118,7 +118,7 @@ def _main(mod: tvm.IRModule) -> relax.Function:
     names = sorted(var.name_hint for var in mod.get_global_vars())
     if "main" not in names or not isinstance(mod["main"], relax.Function):
         raise ValueError(
-            "the module has no Relax function named main, which is what gets compiled; "
+            "the module has no Relax function named main, which is what is quantized and compiled; "
             f"it has {', '.join(names) or 'no function at all'}"
         )
     return mod["main"]

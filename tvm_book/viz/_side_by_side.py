@@ -25,6 +25,7 @@ _RELAX_NAMES = {
     "transpose": "permute_dims",
 }
 _CALL = re.compile(r"\s*(?:%\d+ = )?([\w.]+)\((.*)\) : (\S+)")
+_LIST = re.compile(r"\w+=\[[^]]*\]")
 _TYPE = re.compile(r"/\*(.+)\*/")
 _NUMBER = re.compile(r"(?:a_min=|a_max=)?(-?\d[\d.e+-]*)f?")
 _DTYPE = re.compile(r'dtype="(\w+)"')
@@ -97,7 +98,7 @@ def _relay_lines(text: str) -> list[_Line]:
     lines = []
     for match in filter(None, map(_CALL.match, text.splitlines())):
         name, arguments, ty = match.groups()
-        shown = filter(None, map(_relay_constant, arguments.split(", ")))
+        shown = filter(None, map(_relay_constant, _LIST.sub("", arguments).split(", ")))
         lines.append(_Line(_RELAX_NAMES.get(name, name), " ".join([name, *shown]), ty))
     return lines
 
