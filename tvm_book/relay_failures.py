@@ -67,11 +67,12 @@ def attempt(case: GoldenCase, failure: dict[str, Any]) -> Attempt:
     """
     names = (failure[name] for name in ("case", "cfgkey", "category", "error"))
     context = tvm.transform.PassContext(opt_level=failure["opt_level"])
-    mod, params = import_case(case)
     try:
+        config = qconfig(**failure["qconfig"])
+        mod, params = import_case(case)
         with context, warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", UserWarning)
-            qmod = quantize(mod, params, case.dataset, qconfig(**failure["qconfig"]))
+            qmod = quantize(mod, params, case.dataset, config)
         out = compile_module(qmod)(case.data)
     except (TypeError, ValueError, NotImplementedError) as error:
         return Attempt(*names, "error", f"{type(error).__name__}: {error}", None)

@@ -18,6 +18,8 @@ from tvm import relax
 from tvm.script import ir as I
 from tvm.script import relax as R
 
+import tvm_book
+from tvm_book import quantize
 from tvm_book.frontend import from_pytorch
 
 KINDS = ("module", "traced", "exported")
@@ -402,7 +404,8 @@ def test_spelling(contract, kind):
     build, shape, expected = CONTRACTS[contract]
     model = as_kind(build().eval(), (torch.randn(shape),), kind)
     module, _ = from_pytorch(model, [("data", shape)])
-    expected = relax.transform.Normalize()(expected)
+    main = expected["main"].with_attr("num_input", 1)
+    expected = relax.transform.Normalize()(tvm.IRModule({"main": main}))
     tvm.ir.assert_structural_equal(module, expected, map_free_vars=True)
 
 
@@ -603,3 +606,12 @@ def test_input_that_the_model_writes_to_is_only_read():
         result = run(module, params, (x,))[0]
         np.testing.assert_allclose(result, expected, rtol=0, atol=1e-6)
     assert x.tolist() == [[-1.0, 2.0, -3.0]]
+
+
+def test_main_says_how_many_of_its_inputs_are_no_parameters():
+    """By this attribute, compile and quantize notice parameters that were forgotten."""
+    mod, _ = from_pytorch(nn.Conv2d(2, 3, 1), [("data", (1, 2, 4, 4))])
+    assert mod["main"].attrs["num_input"] == 1
+    for forgetful in (tvm_book.compile, quantize.quantize):
+        with pytest.raises(ValueError, match="the parameters weight, bias have no value"):
+            forgetful(mod)

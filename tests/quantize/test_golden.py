@@ -41,7 +41,7 @@ def test_the_record_is_complete():
     assert sum(len(keys) for keys in CALIBRATED.values()) == 78
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", [name for name in CASES if conformance.comparable(CASES[name])])
 def test_outputs_are_those_of_relay(name, monkeypatch):
     """``exact``: equal bits. ``float``: within 1e-6 of the maximum, as `conformance` defines.
 

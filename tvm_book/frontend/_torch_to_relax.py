@@ -173,6 +173,8 @@ def _finish(
     main = relax.Function(
         inputs + parameters, function.body, function.ret_ty, function.is_pure, function.attrs
     )
+    # TVM's convention: what follows that many inputs is a parameter
+    main = main.with_attr("num_input", input_count)
     names = [var.name for var in parameters]
     params = {name: tvm.runtime.tensor(_to_numpy(tensors[name])) for name in names}
     return tvm.IRModule({"main": main}), params

@@ -8,13 +8,12 @@
 
 from . import ops, rules
 from ._pipeline import quantize
-from ._rounded import RoundedTensor, rounded_tensors
+from ._rounded import rounded_tensors
 from .config import QConfig, current_qconfig, qconfig
 from .rules import Rule
 
 __all__ = [
     "QConfig",
-    "RoundedTensor",
     "Rule",
     "current_qconfig",
     "ops",

@@ -22,15 +22,7 @@ __all__ = ["RoundedTensor", "rounded_tensors"]
 
 
 class RoundedTensor(NamedTuple):
-    """A tensor that is rounded to a `tvm_book.quantize.calibrate.Grid`.
-
-    Attributes
-    ----------
-    grid : Grid
-        What the configuration chose.
-    values : numpy.ndarray of float32, shape (n,)
-        The weights; or the activations of all batches, one after the other, before any rounding.
-    """
+    """What `rounded_tensors` says of a tensor."""
 
     grid: Grid
     values: np.ndarray
@@ -57,7 +49,9 @@ def rounded_tensors(
     Returns
     -------
     list of RoundedTensor
-        In visiting order; empty if nothing is quantized.
+        In visiting order; empty if nothing is quantized. Each is a named tuple of ``grid``, the
+        `tvm_book.quantize.calibrate.Grid` that ``config`` leads to, and ``values``, an array of
+        float32 and shape (n,): the weights, or the activations of all batches one after the other.
 
     Raises
     ------

@@ -13,6 +13,8 @@ from .elementwise import is_rounded_input
 
 __all__ = ["RULES"]
 
+ROOM = 16  # bits below the steps of a narrow field; as many are left above it
+
 
 def _annotate_concat(a, call, args):
     if all(arg.kind is None for arg in args):
@@ -21,37 +23,47 @@ def _annotate_concat(a, call, args):
     return args[0]._replace(expr=a.emit(call, exprs), kind=ACTIVATION)
 
 
-ROOM = 16  # bits below the steps of a narrow field; as many are left above it
-
-
-def _coarsen(r, x, scale):
-    """Round a float field, so far on the finest of grids, to steps that a narrow field can share.
-
-    Relay took such a field for narrow and failed. Without coarser steps the narrow field might
-    wrap, and the rounding that follows would.
-    """
-    steps = r.arith.round(r.arith.multiply(x.expr, x.scale / scale))
-    return Quantized(steps, scale, x.dtype)
-
-
 def _realize_concat(r, call, args):
     if not all(map(r.is_quantized, args)):
         return dequantize_all(r, call, args)
     config, dtype = r.config, r.config.dtype_activation
     if len(args) == 2:
-        scale = min(arg.scale for arg in args)
-        narrow = [arg.dtype == config.dtype_input for arg in args]
-        if all(narrow) and args[0].scale == args[1].scale:
-            dtype = config.dtype_input
-        elif narrow[1] and args[0].dtype == "float32":
-            scale = args[1].scale / 2**ROOM
-            args = [_coarsen(r, args[0], scale), args[1]]
+        args, scale, dtype = _two_fields(r, args)
     else:
         scale = np.float32(config.global_scale / 2 ** (config.nbit_activation - 1))
     fields = call.args[0].fields
     narrowed = [is_rounded_input(r, leaf) for leaf in fields]
     unified = relax.Tuple(unify(r, args, scale, dtype, narrowed))
     return Quantized(r.builder.emit(relax.op.concat(unified, call.attrs.axis)), scale, dtype)
+
+
+def _two_fields(r, args):
+    """Return two fields, and the scale and type to concatenate them in.
+
+    Relay let the second field alone decide about the type, and failed where that mattered.
+    """
+    narrow, wide = r.config.dtype_input, r.config.dtype_activation
+    types, scales = [arg.dtype for arg in args], [arg.scale for arg in args]
+    if types == [narrow, narrow] and scales[0] == scales[1]:
+        return args, scales[0], narrow
+    if types in ([narrow, "float32"], ["float32", narrow]):
+        thin = scales[types.index(narrow)]
+        wraps = thin / min(scales) * 2 ** (r.config.nbit_input - 1) > 2**31
+        if wraps or types[1] == narrow:
+            scale = thin / 2**ROOM
+            return [_coarsen(r, arg, scale) for arg in args], scale, wide
+    return args, min(scales), wide
+
+
+def _coarsen(r, x, scale):
+    """Round a float field, so far on the finest of grids, to steps that a narrow field can share.
+
+    On the finest grid, the narrow field might wrap around, or the rounding that follows would.
+    """
+    if x.dtype != "float32":
+        return x
+    steps = r.arith.round(r.arith.multiply(x.expr, x.scale / scale))
+    return Quantized(steps, scale, x.dtype)
 
 
 def _keeper(op: str, relay: str = "") -> Rule:
