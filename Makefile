@@ -49,8 +49,8 @@ book-strict: stale ## the same, where any warning is an error
 	$(VENV)/bin/jupyter-book build --all -W -n --keep-going .
 	@echo "Open $(CURDIR)/_build/html/index.html"
 
-test: lint ## lint, tests, docstring examples, and every chapter
-	$(PY) -m pytest -n auto --maxprocesses 8 --dist worksteal
+test: lint stale ## lint, tests, docstring examples, and every chapter
+	CHAPTER_CACHE="$(CURDIR)/_build/.jupyter_cache" $(PY) -m pytest -n auto --maxprocesses 8 --dist worksteal
 
 lint: $(STAMP) ## check style and formatting
 	$(PY) -m ruff check .

@@ -66,14 +66,12 @@ X = array(*SHAPE, scale=3)
 
 def test_the_source_chapters_layer():
     """One convolution without bias: the arithmetic that the book takes apart."""
-    w = array(16, 16, 3, 3, scale=0.3)
-    w[0, 0, 0, 0] = 0.9  # a power of two above: 1.0
+    w = array(16, 16, 3, 3, scale=0.02)
+    w[0, 0, 0, 0] = 0.1  # the largest; 0.125 above it gives steps of 2**-10
     mod = module(
         lambda emit, data: emit(relax.op.nn.conv2d(data, relax.const(w), padding=1)),
         data=(1, 16, 4, 4),
     )
-    w_top = 2 ** np.ceil(np.log2(np.abs(w).max()))
-    bits = int(np.log2(2**7 / w_top * 16 / 16))
     with qconfig(skip_conv_layers=[]):
         qmod = quantize(mod)
     assert listing(qmod) == [
@@ -82,8 +80,8 @@ def test_the_source_chapters_layer():
         "clip(%1, -127, 127)",
         "astype(%2, int8)",
         "conv2d(%3, const)",
-        f"add(%4, {1 << (bits - 1)})",
-        f"right_shift(%5, {bits})",
+        "add(%4, 512)",
+        "right_shift(%5, 10)",  # from steps of 2**-14 to steps of 2**-4
         "clip(%6, -127, 127)",
         "astype(%7, int8)",
         "astype(%8, float32)",
@@ -114,8 +112,7 @@ def without_repeated_casts(names):
         ("seed_normal", "o3__skip_none"),
         ("chain3_a", "o2__skip_none"),
         ("chain3_a", "o3__skip_1"),
-        ("maxpool", "o3__skip_none"),
-        ("mlp", "o3__skipdense_0"),
+        ("mlp", "o3__skip_none__skipdense_0"),
         ("avgpool", "o3__skip_none"),
         ("mul_const_chan", "o3__skip_none__rfs_0"),
         ("mul_const_chan", "o3__skip_none__ni_5__nw_6"),

@@ -8,6 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from ._style import COLORS, TEXT, style
 
@@ -67,6 +68,7 @@ def plot_thresholds(
             ax = fig.add_subplot(rows, columns, number + 1)
             chosen = {label: numbers[number] for label, numbers in thresholds.items()}
             _draw(ax, title, np.asarray(array).reshape(-1), chosen)
+        fig.supylabel("count", fontsize="medium")
         handles, labels = fig.axes[0].get_legend_handles_labels()
         fig.legend(handles, labels, loc="outside upper center", ncols=max(1, len(labels)))
     plt.close(fig)  # or the notebook would show it a second time
@@ -76,6 +78,8 @@ def plot_thresholds(
 def _draw(ax: Axes, title: str, array: np.ndarray, thresholds: Mapping[str, float]) -> None:
     ax.hist(array, bins=100, color=TEXT, alpha=0.55)
     ax.set_yscale("log")
+    ax.set_ylim(bottom=0.5)  # so that a bar of one value can be seen
+    ax.yaxis.set_minor_formatter(NullFormatter())
     ax.set_title(title)
     for number, (label, threshold) in enumerate(thresholds.items()):
         color, dashes = COLORS[number % len(COLORS)], _DASHES[number % len(_DASHES)]

@@ -63,7 +63,7 @@ def observe(
     if config.calibrate_mode == "global_scale":
         yield from (config.global_scale for _ in calls)
         return
-    chunk = config.calibrate_chunk_by if config.calibrate_chunk_by > 0 else len(calls)
+    chunk = config.calibrate_chunk_by if config.calibrate_chunk_by > 0 else max(len(calls), 1)
     for start in range(0, len(calls), chunk):
         part = calls[start : start + chunk]
         watchers = [
