@@ -111,9 +111,7 @@ def test_every_field_has_a_bad_value_here():
     assert {name for name, *_ in BAD_VALUES} == set(DEFAULTS)
 
 
-@pytest.mark.parametrize(
-    "name, value, error, message", BAD_VALUES, ids=[f"{n}-{v!r}" for n, v, *_ in BAD_VALUES]
-)
+@pytest.mark.parametrize("name, value, error, message", BAD_VALUES)
 def test_bad_value_is_named_with_what_to_do(name, value, error, message):
     with pytest.raises(error, match=re.escape(message)) as caught:
         qconfig(**{name: value})

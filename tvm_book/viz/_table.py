@@ -93,7 +93,8 @@ class Table:
             f"<tr>{''.join(self._cell('td', cell, i) for i, cell in enumerate(row))}</tr>"
             for row in self.rows
         )
-        return f'<table class="table dataframe"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+        parts = f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody>"
+        return f'<table class="table dataframe">{parts}</table>'
 
     def _cell(self, tag: str, text: str, column: int) -> str:
         align = "right" if self._numeric[column] else "left"
