@@ -21,6 +21,8 @@ from .testing.metric import sqnr_db
 
 __all__ = ["Attempt", "attempt", "by_category"]
 
+UNOPTIMIZED = {"kind": "llvm", "opt-level": 0}  # half the time, for what runs once
+
 
 @dataclass(frozen=True)
 class Attempt:
@@ -73,7 +75,7 @@ def attempt(case: GoldenCase, failure: dict[str, Any]) -> Attempt:
         with context, warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", UserWarning)
             qmod = quantize(mod, params, case.dataset, config)
-        out = compile_module(qmod)(case.data)
+        out = compile_module(qmod, UNOPTIMIZED)(case.data)
     except (TypeError, ValueError, NotImplementedError) as error:
         return Attempt(*names, "error", f"{type(error).__name__}: {error}", None)
     message = "; ".join(str(warning.message) for warning in caught)

@@ -76,7 +76,7 @@ def plot_thresholds(
 
 
 def _draw(ax: Axes, title: str, array: np.ndarray, thresholds: Mapping[str, float]) -> None:
-    ax.hist(array, bins=100, color=TEXT, alpha=0.55)
+    ax.hist(array, bins=100, color=TEXT, alpha=0.75)
     ax.set_yscale("log")
     ax.set_ylim(bottom=0.5)  # so that a bar of one value can be seen
     ax.yaxis.set_minor_formatter(NullFormatter())

@@ -23,7 +23,7 @@ SIMULATED = "relax.qnn.simulated_quantize"
 class Grid(NamedTuple):
     """The values ``scale * k`` with whole ``low <= k <= high``.
 
-    Attributes
+    Parameters
     ----------
     kind : str
         ``"input"``, ``"weight"`` or ``"activation"``.
