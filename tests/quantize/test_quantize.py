@@ -1,6 +1,7 @@
 """`quantize` as users call it: what goes in, what comes out, and what is refused."""
 
 import re
+import sys
 import threading
 
 import numpy as np
@@ -296,25 +297,34 @@ def test_a_generator_is_a_dataset():
     assert same(quantize(model(), WEIGHTS, batches, PERCENTILE), reference)
 
 
-def test_threads_quantize_with_their_own_configurations():
-    configs = [
-        {"skip_conv_layers": None, "nbit_input": 6},
-        {"skip_conv_layers": [1], "calibrate_mode": "percentile"},
-    ]
+@pytest.fixture
+def eager_switching():
+    """Let threads interrupt one another as often as possible."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
 
-    def work(options, results, start=None):
+
+def test_threads_quantize_with_their_own_configurations(eager_switching):
+    configs = [
+        {"skip_conv_layers": None, "nbit_input": 6, "calibrate_mode": "percentile"},
+        {"skip_conv_layers": [1], "calibrate_mode": "percentile"},
+        {"skip_conv_layers": None, "weight_scale": "max"},
+    ]
+    start = threading.Barrier(len(configs), timeout=30)
+
+    def work(options, results, wait):
         with qconfig(**options), tvm.transform.PassContext(opt_level=3):
-            if start:
-                start.wait()
+            wait()
             for _ in range(3):
                 results.append(quantize(model(), WEIGHTS, DATASET))
 
-    alone, together = [[], []], [[], []]
+    alone, together = ([[] for _ in configs] for _ in range(2))
     for options, results in zip(configs, alone, strict=True):
-        work(options, results)
-    start = threading.Barrier(2, timeout=30)
+        work(options, results, lambda: None)
     threads = [
-        threading.Thread(target=work, args=(options, results, start))
+        threading.Thread(target=work, args=(options, results, start.wait))
         for options, results in zip(configs, together, strict=True)
     ]
     for thread in threads:

@@ -8,6 +8,8 @@ import tvm
 from tvm import relax
 from tvm.relax.backend.cpu_generic import pipeline as stages
 
+from .._lowering import LOWERING
+
 # The end of TVM's own message, for example "Offending call:\nR.nn.some_op(x)".
 _OFFENDING_CALL = re.compile(r"Offending call:\s*R\.([\w.]+)")
 
@@ -80,7 +82,8 @@ def build(mod: tvm.IRModule, target: tvm.target.Target) -> relax.VMExecutable:
     'relax.VMExecutable'
     """
     try:
-        return tvm.compile(mod, target, relax_pipeline=cpu_pipeline(target))
+        with LOWERING:
+            return tvm.compile(mod, target, relax_pipeline=cpu_pipeline(target))
     except tvm.error.InternalError as error:
         call = _OFFENDING_CALL.search(str(error))
         if call is None:

@@ -10,7 +10,7 @@ __all__ = ["compact_script", "shorten"]
 
 # (what TVMScript prints, what is left of it), applied in this order
 _RULES = [
-    (r"^\s*# (?:from tvm|Metadata omitted).*\n?", ""),
+    (r"^\s*(?:# (?:from tvm|Metadata omitted)|R\.func_attr\().*\n?", ""),
     (r'R\.Tensor\(\((.*?),?\), dtype="(\w+)"\)', lambda m: f"{m[2]}[{m[1].replace(' ', '')}]"),
     (r'metadata\["ir\.GenericConst"\]\[(\d+)\]', r"const[\1]"),
     (r'R\.const\(([^,()]+), "\w+"\)', r"\1"),
@@ -32,8 +32,8 @@ def shorten(script: str) -> str:
 def compact_script(mod: tvm.IRModule | tvm.ir.BaseFunc) -> str:
     """Print a module or function shorter than TVMScript, for reading only.
 
-    Types become ``float32[1,16,4,4]``, constants ``16.0`` or ``const[0]``; layouts and arguments at
-    their defaults are left out. The result cannot be parsed.
+    Types become ``float32[1,16,4,4]``, constants ``16.0`` or ``const[0]``; layouts, attributes of
+    the function and arguments at their defaults are left out. The result cannot be parsed.
 
     Parameters
     ----------

@@ -7,6 +7,7 @@ import tvm
 from tvm import relax
 from tvm.ir import GenericConst
 
+from .._lowering import LOWERING
 from . import ops
 from ._fold_scale_axis import BackwardFoldScaleAxis, ForwardFoldScaleAxis
 from ._graph import Rebuilder, op_name, to_numpy
@@ -33,7 +34,7 @@ def prerequisite_passes(opt_level: int) -> list[tvm.transform.Pass]:
         RecogniseBias.as_pass(),
         SimplifyInference.as_pass(),
         GroupedConv1dToConv2d.as_pass(),
-        relax.transform.FoldConstant(),
+        _fold_constants(),
     ]
     if opt_level >= 3:
         passes += [
@@ -42,6 +43,17 @@ def prerequisite_passes(opt_level: int) -> list[tvm.transform.Pass]:
             CanonicalizeBias.as_pass(),
         ]
     return passes
+
+
+def _fold_constants() -> tvm.transform.Pass:
+    """Return Relax's ``FoldConstant``, which lowers what it folds, for one thread at a time."""
+
+    def transform(mod, context):
+        # a context of its own: instruments have seen the pass already
+        with LOWERING, tvm.transform.PassContext(opt_level=context.opt_level):
+            return relax.transform.FoldConstant()(mod)
+
+    return tvm.transform.module_pass(transform, opt_level=0, name="FoldConstant")
 
 
 class RecogniseBias(Rebuilder):

@@ -9,6 +9,7 @@ import numpy as np
 import tvm
 from tvm import IRModule, relax
 
+from ..._lowering import LOWERING
 from .._graph import Graph, Rebuilder, op_name
 from ..config import QConfig
 from .kl_divergence import KLDivergence
@@ -92,4 +93,6 @@ def _finite(values: np.ndarray) -> np.ndarray:
 
 
 def _compile(mod: IRModule):
-    return relax.VirtualMachine(tvm.compile(mod, "llvm"), tvm.cpu())["main"]
+    with LOWERING:
+        executable = tvm.compile(mod, "llvm")
+    return relax.VirtualMachine(executable, tvm.cpu())["main"]
