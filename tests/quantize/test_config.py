@@ -11,6 +11,9 @@ import numpy as np
 import pytest
 
 from tvm_book.quantize import QConfig, Rule, current_qconfig, qconfig
+from tvm_book.quantize.presets import PRESETS
+
+FIELDS = dataclasses.fields(QConfig)
 
 # Relay's defaults (relay/quantize/quantize.py), and the two options that Relay did not have.
 DEFAULTS = {
@@ -96,6 +99,17 @@ BAD_VALUES = [
     ("partition_conversions", True, TypeError, "choose from disabled, enabled, fully_integral"),
     ("preset", "accurat", ValueError, "preset is 'accurat'"),
     ("preset", None, TypeError, "choose from relay"),
+    ("scheme", "afine", ValueError, "did you mean 'affine'?"),
+    ("percentile", 42, ValueError, "percentile is 42.0; give a share in percent, from 50 to 100"),
+    ("percentile", "99", TypeError, "percentile is '99'; give a positive number"),
+    ("weight_granularity", "channels", ValueError, "did you mean 'channel'?"),
+    ("weight_granularity", "channel", ValueError, "has no meaning in scheme='relay'"),
+    ("symmetric_input", False, ValueError, "choose preset='accurate'"),
+    ("requantize", "fixedpoint", ValueError, "did you mean 'fixed_point'?"),
+    ("bias_correction", "on", TypeError, "give True or False"),
+    ("equalize", 2, TypeError, "give True or False"),
+    ("skip", 3, TypeError, "skip is 3; give a list of module paths or operators"),
+    ("skip", [""], TypeError, "give a list of module paths or operators"),
     ("rules", None, TypeError, "rules is None; give a list of tvm_book.quantize.Rule"),
     ("rules", Rule("relax.negative"), TypeError, "give a list of tvm_book.quantize.Rule"),
     ("rules", ["relax.negative"], TypeError, "give a list of tvm_book.quantize.Rule"),
@@ -103,12 +117,43 @@ BAD_VALUES = [
 
 
 def test_fields_and_defaults_are_those_of_relay():
-    assert dataclasses.asdict(QConfig()) == DEFAULTS
+    options = dataclasses.asdict(QConfig())
+    assert {name: options[name] for name in DEFAULTS} == DEFAULTS
     assert qconfig() == QConfig()
 
 
 def test_every_field_has_a_bad_value_here():
-    assert {name for name, *_ in BAD_VALUES} == set(DEFAULTS)
+    assert {name for name, *_ in BAD_VALUES} == {field.name for field in FIELDS}
+
+
+def test_presets_name_every_option_but_their_own_name():
+    for preset in PRESETS.values():
+        assert {"preset", *preset} == {field.name for field in FIELDS}
+
+
+def test_an_option_overrides_the_preset():
+    config = qconfig(preset="accurate", calibrate_mode="minmax", nbit_weight=4)
+    assert (config.calibrate_mode, config.nbit_weight) == ("minmax", 4)
+    assert config == dataclasses.replace(
+        QConfig(preset="accurate"), calibrate_mode="minmax", nbit_weight=4
+    )
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("nbit_activation", 16), ("rounding", "TONEAREST"), ("round_for_shift", False)],
+)
+def test_the_affine_scheme_refuses_what_only_relay_reads(option, value):
+    with pytest.raises(ValueError, match=f"{option}=.*no meaning in scheme='affine'"):
+        qconfig(preset="accurate", **{option: value})
+
+
+@pytest.mark.parametrize(
+    "options", [{"nbit_input": 9, "dtype_input": "int16"}, {"dtype_weight": "int16"}]
+)
+def test_the_affine_scheme_has_at_most_8_bits(options):
+    with pytest.raises(ValueError, match="at most 8 bits"):
+        qconfig(preset="accurate", **options)
 
 
 @pytest.mark.parametrize("name, value, error, message", BAD_VALUES)
@@ -174,7 +219,7 @@ def test_unknown_option_names_the_nearest(wrong, near):
 
 
 def test_unknown_option_that_resembles_none_lists_all():
-    with pytest.raises(TypeError, match="no option 'xyzzy'; options are nbit_input, .*rules"):
+    with pytest.raises(TypeError, match="no option 'xyzzy'; options are preset, scheme, .*rules"):
         qconfig(xyzzy=1)
 
 

@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["CHECKS", "check_storage"]
+from .presets import AFFINE_ONLY, PRESETS, RELAY_ONLY
+
+__all__ = ["CHECKS", "check_scheme", "check_storage"]
 
 
 def check_storage(kind: str, nbit: int, dtype: str) -> None:
@@ -20,6 +22,26 @@ def check_storage(kind: str, nbit: int, dtype: str) -> None:
             f"nbit_{kind}={nbit} does not fit dtype_{kind}={dtype!r}; widen it "
             f"(dtype_{kind}='int{16 if nbit <= 16 else 32}') or take at most {storage} bits"
         )
+
+
+def check_scheme(config: Any) -> None:
+    """Refuse options that the chosen scheme would ignore."""
+    other, foreign = ("relay", RELAY_ONLY) if config.scheme == "affine" else ("affine", AFFINE_ONLY)
+    for name in foreign:
+        value = getattr(config, name)
+        if value != PRESETS["relay"][name]:
+            raise ValueError(
+                f"{name}={value!r} has no meaning in scheme={config.scheme!r}; leave it out, or "
+                f"choose preset={'accurate' if other == 'affine' else 'relay'!r}"
+            )
+    if config.scheme == "affine":
+        for kind in ("input", "weight"):
+            nbit, dtype = config.get_nbit_by_kind(kind), config.get_dtype_by_kind(kind)
+            if nbit > 8 or dtype != "int8":
+                raise ValueError(
+                    f"nbit_{kind}={nbit}, dtype_{kind}={dtype!r}: scheme='affine' computes in "
+                    "int8; take at most 8 bits"
+                )
 
 
 def _integer(low: int, high: int) -> Callable:
@@ -103,6 +125,19 @@ def _chunk(name, value):
     return int(value)
 
 
+def _percent(name, value):
+    value = _positive(name, value)
+    if not 50 <= value <= 100:
+        raise ValueError(f"{name} is {value}; give a share in percent, from 50 to 100")
+    return value
+
+
+def _selectors(name, value):
+    value = (value,) if isinstance(value, str) else value
+    wanted = "module paths or operators such as 'layer4.*' or 'relax.nn.conv2d@0'"
+    return _sequence(name, value, lambda item: isinstance(item, str) and bool(item), wanted)
+
+
 def _rules(name, value):
     def is_rule(item):
         return hasattr(item, "op") and hasattr(item, "realize")
@@ -117,9 +152,18 @@ CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "dtype_input": _signed,
     "dtype_weight": _signed,
     "dtype_activation": _choice("int32", "int16", "int64"),
-    "calibrate_mode": _choice("global_scale", "kl_divergence", "percentile"),
+    "calibrate_mode": _choice(
+        "global_scale", "kl_divergence", "percentile", "minmax", "moving_average", "mse"
+    ),
     "global_scale": _positive,
-    "weight_scale": _choice("power2", "max"),
+    "percentile": _percent,
+    "weight_scale": _choice("power2", "max", "mse"),
+    "weight_granularity": _choice("tensor", "channel"),
+    "symmetric_input": _flag,
+    "requantize": _choice("fixed_point", "float"),
+    "bias_correction": _flag,
+    "equalize": _flag,
+    "skip": _selectors,
     "skip_dense_layer": _flag,
     "skip_conv_layers": _indices,
     "do_simulation": _flag,
@@ -128,6 +172,7 @@ CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "rounding": _choice("UPWARD", "TONEAREST"),
     "calibrate_chunk_by": _chunk,
     "partition_conversions": _choice("disabled", "enabled", "fully_integral"),
-    "preset": _choice("relay"),
+    "preset": _choice(*PRESETS),
+    "scheme": _choice("relay", "affine"),
     "rules": _rules,
 }

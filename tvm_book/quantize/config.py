@@ -9,35 +9,72 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
-from ._option_checks import CHECKS, check_storage
+from ._option_checks import CHECKS, check_scheme, check_storage
+from .presets import PRESETS
 
 __all__ = ["QConfig", "current_qconfig", "qconfig"]
 
 _SCOPES: ContextVar[tuple[QConfig, ...]] = ContextVar("tvm_book_qconfig", default=())
 
 
-@dataclass(frozen=True)
+class _Preset:
+    """Stands for the value that the preset has."""
+
+    def __repr__(self) -> str:
+        return "<of the preset>"
+
+
+_PRESET: Any = _Preset()
+
+
+@dataclass(frozen=True, kw_only=True)
 class QConfig:
     """Options of one quantization; immutable, and a context manager.
 
-    Names, meanings and defaults are those of ``tvm.relay.quantize.QConfig``.
+    An option that is not given has the value of the preset, see
+    `tvm_book.quantize.presets.PRESETS`. Names, meanings and defaults of what
+    ``tvm.relay.quantize.QConfig`` had are Relay's.
 
     Parameters
     ----------
+    preset : str
+        ``"relay"``: the quantizer that Relay had. ``"accurate"``: per-channel weights, zero points,
+        integers from the first layer to the last.
+    scheme : str
+        The table of rules: ``"relay"`` or ``"affine"``.
     nbit_input, nbit_weight, nbit_activation : int
-        Width in bits (2 to 32) of the grid that inputs of heavy operators, weights and
-        accumulators are rounded to.
+        Width in bits (2 to 32; 2 to 8 for ``"affine"``) of the grid that inputs of heavy operators,
+        weights and accumulators are rounded to.
     dtype_input, dtype_weight, dtype_activation : str
-        Storage type of the same three; a grid may be narrower than its storage. Signed, because
-        grids are symmetric around zero.
+        Storage type of the same three; a grid may be narrower than its storage.
     calibrate_mode : str
-        Where the scales of activations come from: ``"global_scale"`` (one constant),
-        ``"kl_divergence"`` or ``"percentile"`` (both look at a dataset).
+        Where the ranges of activations come from: ``"global_scale"`` (one constant), or a look at a
+        dataset by ``"minmax"``, ``"moving_average"``, ``"percentile"``, ``"kl_divergence"`` or
+        ``"mse"``.
     global_scale : float
         Largest absolute activation that ``"global_scale"`` represents.
+    percentile : float
+        The share of values, in percent, that ``"percentile"`` represents.
     weight_scale : str
         ``"power2"`` rounds the largest absolute weight up to a power of two, so that requantizing
-        is a shift; ``"max"`` takes it as it is.
+        is a shift; ``"max"`` takes it as it is; ``"mse"`` takes what minimizes the squared error.
+    weight_granularity : str
+        ``"tensor"``: one scale for all weights of a layer; ``"channel"``: one an output channel.
+    symmetric_input : bool
+        Whether the grids of activations are symmetric around zero; otherwise they have a zero
+        point.
+    requantize : str
+        How accumulators become narrow: ``"fixed_point"`` (64-bit integers) or ``"float"``
+        (float32, rounding ties to even).
+    bias_correction : bool
+        Correct each layer's bias by the mean error that rounding its weights makes on the
+        calibration data.
+    equalize : bool
+        Before anything else, even out the ranges of the channels between consecutive layers.
+    skip : str or sequence of str
+        Layers that stay in float: module paths of the source model (``"layer4"`` with all inside,
+        ``"layer4.*.conv1"``), operators (``"relax.nn.conv2d"``) or one of them by its number in
+        visiting order, counted from 0 (``"relax.nn.conv2d@0"``).
     skip_dense_layer : bool
         Leave 2-d linear layers and matrix products in float.
     skip_conv_layers : sequence of int or None
@@ -58,52 +95,63 @@ class QConfig:
     partition_conversions : str
         ``"disabled"``, ``"enabled"`` (split ``main`` into quantize, integer and dequantize
         functions) or ``"fully_integral"`` (the same, and refuse float operators in the middle).
-    preset : str
-        The scheme whose rules apply: ``"relay"``.
     rules : sequence of `tvm_book.quantize.Rule`
         Rules for further operators; they come before those of the scheme.
 
     Raises
     ------
     TypeError, ValueError
-        If a value is of the wrong type or out of range.
+        If a value is of the wrong type or out of range, or belongs to the other scheme.
 
     Examples
     --------
     >>> config = QConfig(nbit_input=6)
     >>> config.nbit_input, config.skip_conv_layers
     (6, (0,))
+    >>> QConfig(preset="accurate", calibrate_mode="minmax").weight_granularity
+    'channel'
     >>> with config:
     ...     current_qconfig().nbit_input
     6
     """
 
-    nbit_input: int = 8
-    nbit_weight: int = 8
-    nbit_activation: int = 32
-    dtype_input: str = "int8"
-    dtype_weight: str = "int8"
-    dtype_activation: str = "int32"
-    calibrate_mode: str = "global_scale"
-    global_scale: float = 8.0
-    weight_scale: str = "power2"
-    skip_dense_layer: bool = True
-    skip_conv_layers: Iterable[int] | None = (0,)
-    do_simulation: bool = False
-    round_for_shift: bool = True
-    debug_enabled_ops: Iterable[str] | None = None
-    rounding: str = "UPWARD"
-    calibrate_chunk_by: int = -1
-    partition_conversions: str = "disabled"
     preset: str = "relay"
-    rules: Iterable[Any] = ()
+    scheme: str = _PRESET
+    nbit_input: int = _PRESET
+    nbit_weight: int = _PRESET
+    nbit_activation: int = _PRESET
+    dtype_input: str = _PRESET
+    dtype_weight: str = _PRESET
+    dtype_activation: str = _PRESET
+    calibrate_mode: str = _PRESET
+    global_scale: float = _PRESET
+    percentile: float = _PRESET
+    weight_scale: str = _PRESET
+    weight_granularity: str = _PRESET
+    symmetric_input: bool = _PRESET
+    requantize: str = _PRESET
+    bias_correction: bool = _PRESET
+    equalize: bool = _PRESET
+    skip: str | Iterable[str] = _PRESET
+    skip_dense_layer: bool = _PRESET
+    skip_conv_layers: Iterable[int] | None = _PRESET
+    do_simulation: bool = _PRESET
+    round_for_shift: bool = _PRESET
+    debug_enabled_ops: Iterable[str] | None = _PRESET
+    rounding: str = _PRESET
+    calibrate_chunk_by: int = _PRESET
+    partition_conversions: str = _PRESET
+    rules: Iterable[Any] = _PRESET
 
     def __post_init__(self):
+        preset = PRESETS[CHECKS["preset"]("preset", self.preset)]
         for field in dataclasses.fields(self):
-            value = CHECKS[field.name](field.name, getattr(self, field.name))
-            object.__setattr__(self, field.name, value)
+            value = getattr(self, field.name)
+            value = preset[field.name] if value is _PRESET else value
+            object.__setattr__(self, field.name, CHECKS[field.name](field.name, value))
         for kind in ("input", "weight"):
             check_storage(kind, self.get_nbit_by_kind(kind), self.get_dtype_by_kind(kind))
+        check_scheme(self)
 
     def __enter__(self) -> QConfig:
         _SCOPES.set((*_SCOPES.get(), self))
@@ -127,7 +175,7 @@ def qconfig(**options) -> QConfig:
     Parameters
     ----------
     **options
-        Fields of `QConfig`.
+        Fields of `QConfig`; what is not given has the value of the ``preset``.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""The table of schemes that ``QConfig.preset`` chooses from."""
+"""The table of schemes that ``QConfig.scheme`` chooses from."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def scheme_for(config: QConfig) -> Scheme:
     >>> scheme_for(QConfig()).name
     'relay'
     """
-    scheme = SCHEMES[config.preset].with_rules(config.rules)
+    scheme = SCHEMES[config.scheme].with_rules(config.rules)
     names = [name for rule in scheme.rules for name in (rule.relay, rule.op)]
     for name in config.debug_enabled_ops or ():
         if name not in names:
