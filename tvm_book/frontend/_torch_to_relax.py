@@ -16,12 +16,14 @@ from tvm.relax.frontend.torch.exported_program_translator import ExportedProgram
 
 from ._errors import UnsupportedModelError
 from ._inputs import ModelInput
+from ._paths import PathBuilder, module_path
 from ._torch_capture import Captured
 from ._torch_elementwise import ELEMENTWISE, dtype_name
 from ._torch_images import IMAGES
 from ._torch_layers import LAYERS, constant, shape_of
 from ._torch_live import constant_scalars, live_calls
 from ._torch_nodes import arguments, locate, operator_name
+from ._torch_paths import module_paths
 from ._torch_stock import STOCK
 
 _CONVERTERS = LAYERS | IMAGES | ELEMENTWISE
@@ -38,10 +40,11 @@ def to_relax(
 ) -> tuple[tvm.IRModule, dict[str, tvm.runtime.Tensor]]:
     """Convert every operator; the tensors that are in use become parameters."""
     importer = ExportedProgramImporter()
-    builder = importer.block_builder = relax.BlockBuilder()
+    builder = importer.block_builder = PathBuilder()
     known = constant_scalars(captured.program)
     calls = live_calls(captured.program, known)
     _check_operators(calls, captured)
+    paths = module_paths(captured.program)
     variables = _declare(captured, inputs, importer)
     importer.env.update((node, _to_constant(tensor)) for node, tensor in known.items())
     failure = None
@@ -49,12 +52,13 @@ def to_relax(
         with builder.dataflow():
             try:
                 for node in calls:
+                    builder.path = paths[node]
                     importer.env[node] = _convert(node, captured, importer)
                 results = _results(captured, importer)
             except UnsupportedModelError as error:
                 # The builder complains on stderr unless it is led to the end of its function.
                 failure, results = error, variables[:1]
-            output = builder.emit_output(results[0] if len(results) == 1 else relax.Tuple(results))
+            output = _emit_output(builder, results)
         builder.emit_func_output(output)
     if failure is not None:
         raise failure
@@ -159,6 +163,13 @@ def _results(captured: Captured, importer: ExportedProgramImporter) -> list[rela
         for node, spec in zip(nodes, specs, strict=True)
         if spec.kind == OutputKind.USER_OUTPUT
     ]
+
+
+def _emit_output(builder: PathBuilder, results: list[relax.Expr]) -> relax.Var:
+    if len(results) > 1:
+        return builder.emit_result(relax.Tuple(results))
+    computed = isinstance(results[0], relax.DataflowVar)  # else it is an input or a constant
+    return builder.emit_result(results[0], module_path(results[0]) if computed else "")
 
 
 def _finish(

@@ -79,6 +79,13 @@ def from_pytorch(
     a Python number     a 0-d ``R.const`` of the tensor's dtype
     ==================  ============================================================
 
+    Each result is bound to a variable with the name of the innermost module that computes it, such
+    as ``layer1.0.conv1``; `tvm_book.frontend.module_path` reads it. All operators of one layer have
+    that name in common, and a layer that is called twice has it twice: TVMScript prints
+    ``layer1_0_conv1``, ``layer1_0_conv1_1``. What the model itself computes has the names that
+    Relax makes up (``lv``, ``gv``). A traced module has forgotten its modules, so there only
+    operators that read a parameter are named, after the module that owns it.
+
     Writing flatten as reshape and squeeze is what Relay's importer did, and the Relay quantizer
     treats the two differently. The work is done by ``torch.export``, whose program is decomposed to
     Core ATen, and by the converters of TVM's ``relax.frontend.torch`` where they are exact.
@@ -96,6 +103,9 @@ def from_pytorch(
     ['data', '0.weight', '0.bias']
     >>> print(mod["main"].ret_ty)
     R.Tensor((1, 16, 4, 4), dtype="float32")
+
+    >>> [binding.var.name for binding in mod["main"].body.blocks[0].bindings]
+    ['.0', '.0', '.0', '.1']
 
     A table look-up takes integers:
 
