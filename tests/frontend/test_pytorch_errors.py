@@ -284,12 +284,9 @@ def test_all_operators_without_conversion_are_named_at_once():
 @pytest.mark.parametrize(
     ("function", "message"),
     [
-        (lambda self, data: F.avg_pool2d(data, 2, divisor_override=3), "divisor_override"),
+        (lambda self, data: F.adaptive_max_pool2d(data, (4, 3)), r"from \[8, 8\] to \[4, 3\]"),
         (lambda self, data: F.max_pool2d(data, 2, return_indices=True), "one of its results"),
-        (
-            lambda self, data: F.interpolate(data, scale_factor=1.3),
-            "scale_factor 1.3 does not turn",
-        ),
+        (lambda self, data: data.var((0,)), "variance of 1 values with correction 1"),
         (lambda self, data: torch.div(data, 2, rounding_mode="trunc"), "rounding_mode='trunc'"),
         (
             lambda self, data: torch.exp(data.int()),

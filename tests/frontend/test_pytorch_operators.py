@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 
 import numpy as np
 import pytest
@@ -58,8 +59,42 @@ def norm(layer):
     return layer
 
 
-def attention(x):
-    return F.scaled_dot_product_attention(x, x, x, is_causal=True)
+MASK = torch.tensor([[True, False, True, True], [False] * 4, [True] * 4, [False, True] * 2])
+
+
+def attention(x, **options):
+    return F.scaled_dot_product_attention(x, x + 1, x[:, :, :5] - 1, **options)
+
+
+def grouped_attention(x):
+    few = x[:, ::2, None] * 0.5
+    return F.scaled_dot_product_attention(x[:, :, None], few, few, enable_gqa=True)
+
+
+def resized(x, factors, sizes, modes, corners=()):
+    """Resize in every way; `corners` are the modes that know aligned corners."""
+    for target in ({"scale_factor": f} for f in factors), ({"size": s} for s in sizes):
+        for options in target:
+            for mode in modes:
+                yield F.interpolate(x, mode=mode, **options)
+            for mode in corners:
+                yield F.interpolate(x, mode=mode, align_corners=True, **options)
+
+
+def average_pools(pool, x):
+    """Pool in every way that an average pool can be asked for."""
+    last = (None, 5) if pool is F.avg_pool2d else (None,)
+    for stride, pad, ceil, count, divisor in itertools.product(
+        (1, 2, 3), (0, 1), (False, True), (False, True), last
+    ):
+        options = {} if divisor is None else {"divisor_override": divisor}
+        yield pool(x, 3, stride, pad, ceil, count, **options)
+
+
+def padded(x, amounts):
+    for mode in ("constant", "reflect", "replicate", "circular"):
+        yield F.pad(x, amounts, mode=mode)
+    yield F.pad(x, (*amounts, -1, 2), value=2.5)
 
 
 def write_into_view(x):
@@ -93,6 +128,7 @@ GROUPS = {
             nn.Conv2d(4, 6, 3, padding=1, padding_mode="circular"),
             nn.ConvTranspose2d(4, 6, 3, stride=2, padding=1, output_padding=1),
             nn.ConvTranspose2d(4, 6, 3, groups=2, dilation=2, bias=False),
+            nn.ConvTranspose2d(4, 6, (3, 2), (2, 3), 1, (1, 2), groups=2, dilation=(1, 2)),
             lambda x: F.conv2d(x[0], x[:, :, :3, :3]),
         ],
     ),
@@ -102,10 +138,13 @@ GROUPS = {
             nn.MaxPool2d(3, 2, 1, ceil_mode=True),
             nn.MaxPool2d((3, 2), (1, 2)),
             nn.MaxPool2d(2, 2, dilation=2),
-            nn.AvgPool2d(3, 2, 1),
-            nn.AvgPool2d(3, 2, 1, ceil_mode=True),
-            nn.AvgPool2d(3, 2, 1, ceil_mode=True, count_include_pad=False),
             nn.AvgPool2d(2, 3, 1, ceil_mode=True),
+            lambda x: average_pools(F.avg_pool2d, x),
+            nn.AdaptiveMaxPool2d((3, 4)),
+            nn.AdaptiveMaxPool2d((1, None)),
+            lambda x: F.adaptive_max_pool2d(x[0], 1),
+            lambda x: F.adaptive_max_pool3d(x, (2, 3, 4)),
+            lambda x: F.avg_pool3d(x, 2, 2, 1, ceil_mode=True, divisor_override=3),
             lambda x: F.max_pool2d(x[0], 2),
             lambda x: F.avg_pool2d(x[0], 2),
             nn.AdaptiveAvgPool2d(1),
@@ -122,21 +161,17 @@ GROUPS = {
             norm(nn.BatchNorm2d(4, affine=False)),
             nn.BatchNorm2d(4, track_running_stats=False),
             norm(nn.InstanceNorm2d(4, affine=True)),
+            norm(nn.InstanceNorm2d(4, affine=True, track_running_stats=True)),
             norm(nn.GroupNorm(2, 4)),
             nn.GroupNorm(2, 4, affine=False),
             nn.PReLU(4),
             nn.PixelShuffle(2),
             nn.ChannelShuffle(2),
-            nn.Upsample(scale_factor=2),
-            nn.Upsample(size=(13, 5)),
             nn.Upsample(scale_factor=1.7, recompute_scale_factor=True),
-            nn.Upsample(scale_factor=2, mode="bilinear"),
-            nn.Upsample(size=(5, 13), mode="bilinear", align_corners=True),
-            nn.Upsample(scale_factor=1.7, mode="bilinear", align_corners=True),
-            nn.Upsample(size=(5, 13), mode="bicubic"),
-            nn.ZeroPad2d((1, 2, 0, 1)),
+            lambda x: padded(x, (1, 2, 0, 3)),
             nn.ZeroPad2d((-1, 0, 0, -1)),
             nn.ReflectionPad2d(2),
+            lambda x: F.pad(x.long(), (1, 2), value=3),
             lambda x: x[:, -1],
             lambda x: x[:, 1:3, ::2, -3:],
             lambda x: x[:, [-1, 0]],
@@ -144,10 +179,15 @@ GROUPS = {
             lambda x: x[:, :1].squeeze(1).unsqueeze(-1).expand(-1, -1, -1, 3),
             lambda x: x.repeat(1, 2, 1, 1),
             lambda x: x.roll(2, 1).flip(1, 2),
+            lambda x: x.roll((1, -3), (2, -1)),
+            lambda x: x.roll(5),
             lambda x: x.transpose(1, 2).contiguous().view(2, -1),
             lambda x: x.permute(0, 2, 3, 1).reshape(2, -1),
             lambda x: torch.diagonal(x, dim1=2, dim2=3),
             lambda x: x.split([1, 3], 1),
+            lambda x: x.split(5, 2),
+            lambda x: x.unbind(1),
+            lambda x: torch.stack([x, x * 2], -1),
             lambda x: torch.cat(x.chunk(3, 2), 0),
             lambda x: x.flatten(),
             lambda x: x.flatten(2),
@@ -159,15 +199,47 @@ GROUPS = {
             lambda x: x @ x.transpose(-1, -2),
         ],
     ),
+    "resizing": (
+        image,
+        [
+            lambda x: resized(
+                x,
+                factors=(2, 1.7, (0.6, 3)),
+                sizes=((13, 5), (1, 3)),
+                modes=("nearest", "nearest-exact", "bilinear", "bicubic", "area"),
+                corners=("bilinear", "bicubic"),
+            ),
+            lambda x: resized(
+                x[0],
+                factors=(2, 1.7),
+                sizes=(5, 1),
+                modes=("nearest", "nearest-exact", "linear"),
+                corners=("linear",),
+            ),
+            lambda x: resized(
+                x[None],
+                factors=(2, 1.3),
+                sizes=((3, 5, 7),),
+                modes=("nearest", "trilinear"),
+                corners=("trilinear",),
+            ),
+        ],
+    ),
     "sequences": (
         sequence,
         [
             nn.Conv1d(4, 6, 3, padding=1),
             nn.Conv1d(4, 6, 3, groups=2, stride=2),
             nn.ConvTranspose1d(4, 6, 3, stride=2),
+            nn.ConvTranspose1d(4, 6, 3, 3, 1, 2, groups=2, dilation=2),
             nn.MaxPool1d(2),
-            nn.AvgPool1d(2),
+            lambda x: average_pools(F.avg_pool1d, x),
+            lambda x: F.avg_pool1d(x[0], 2),
             nn.AdaptiveAvgPool1d(3),
+            nn.AdaptiveMaxPool1d(3),
+            lambda x: padded(x, (3, 1)),
+            norm(nn.InstanceNorm1d(4)),
+            norm(nn.GroupNorm(2, 4)),
             norm(nn.BatchNorm1d(4)),
             norm(nn.LayerNorm((4, 9))),
             nn.LayerNorm(9, elementwise_affine=False),
@@ -175,8 +247,16 @@ GROUPS = {
             nn.Linear(9, 3),
             nn.LSTM(9, 3, bidirectional=True),
             attention,
+            lambda x: attention(x, is_causal=True, scale=0.3),
+            lambda x: attention(x, attn_mask=MASK),
+            lambda x: attention(x, attn_mask=x[0, :, :4]),
+            grouped_attention,
+            nn.TransformerEncoderLayer(9, 3, 8, batch_first=True),
             lambda x: torch.bmm(x, x.transpose(1, 2)),
+            lambda x: torch.baddbmm(x[:, :, :4], x, x.transpose(1, 2), beta=0.5, alpha=2),
             lambda x: torch.einsum("bij,bkj->bik", x, x),
+            lambda x: torch.einsum("bij,jk->kbi", x, x[0].T),
+            lambda x: torch.einsum("bij->ij", x),
             lambda x: x[0, 0] @ x[1].T,
         ],
     ),
@@ -266,6 +346,9 @@ GROUPS = {
             lambda x: x.sum(-1, keepdim=True),
             lambda x: x.std(1),
             lambda x: x.var(1, correction=0, keepdim=True),
+            lambda x: x.var(),
+            lambda x: torch.var_mean(x, 0),
+            lambda x: torch.std_mean(x, (0, 1), keepdim=True),
             lambda x: x.prod(),
             lambda x: x.max(1),
             lambda x: x.max() - x.min(),
@@ -326,6 +409,9 @@ DECOMPOSED = (
     [
         norm(nn.GroupNorm(2, 4)),
         norm(nn.LayerNorm(8)),
+        lambda x: padded(x, (1, 2, 0, 3)),
+        F.hardswish,
+        lambda x: F.scaled_dot_product_attention(x, x, x),
         nn.Linear(8, 3),
         nn.MaxPool2d(2),
         lambda x: F.max_pool3d(x[None], 2),
@@ -345,6 +431,13 @@ TRACED = (
         nn.Upsample(scale_factor=2, mode="bilinear"),
         nn.Upsample(size=(5, 13), mode="bicubic", align_corners=True),
         lambda x: x / (x.shape[1] // 2) ** 0.5,
+        nn.Upsample(scale_factor=1.7),
+        nn.Upsample(scale_factor=1.7, mode="bilinear"),
+        nn.AdaptiveMaxPool2d((3, 2)),
+        nn.AvgPool2d(3, 2, divisor_override=5),
+        nn.ReflectionPad2d(2),
+        F.hardswish,
+        lambda x: F.scaled_dot_product_attention(x, x, x, is_causal=True),
     ],
 )
 

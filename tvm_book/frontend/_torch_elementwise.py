@@ -69,6 +69,15 @@ def _clamp(emit, node, self, min, max):
     return emit(op.clip(self, low, high))
 
 
+def _hardsigmoid(emit, node, self):
+    clipped = emit(op.clip(emit(op.add(self, constant(3))), 0.0, 6.0))
+    return emit(op.multiply(clipped, constant(1 / 6)))
+
+
+def _hardswish(emit, node, self):
+    return emit(op.multiply(self, _hardsigmoid(emit, node, self)))
+
+
 def _hardtanh(emit, node, self, min_val, max_val):
     return _clamp(emit, node, self, min_val, max_val)
 
@@ -85,6 +94,22 @@ def _extremum(operator: Callable) -> Callable:
         return emit(operator(self, list(dim) or None, keepdims=keepdim))
 
     return convert
+
+
+def _variance(emit, node, self, dim, correction, keepdim):
+    axes = [axis % len(shape_of(self)) for axis in dim or range(len(shape_of(self)))]
+    count = math.prod(shape_of(self)[axis] for axis in axes)
+    correction = 1 if correction is None else correction
+    if count <= correction:
+        raise NotImplementedError(f"the variance of {count} values with correction {correction}")
+    result = emit(op.variance(self, axes, keepdims=keepdim))
+    factor = count / (count - correction)
+    return result if factor == 1 else emit(op.multiply(result, constant(factor)))
+
+
+def _variance_and_mean(emit, node, self, dim, correction, keepdim):
+    variance = _variance(emit, node, self, dim, correction, keepdim)
+    return [variance, emit(op.mean(self, list(dim) if dim else None, keepdims=keepdim))]
 
 
 def _rows(emit: Emit, data: relax.Expr, axis: int, index: relax.Expr) -> relax.Expr:
@@ -173,11 +198,15 @@ ELEMENTWISE: dict[str, Callable[..., Any]] = {
     "minimum.default": _binary(op.minimum),
     "div.Tensor": _division,
     "div.Tensor_mode": _division,
+    "hardsigmoid.default": _hardsigmoid,
+    "hardswish.default": _hardswish,
     "hardtanh.default": _hardtanh,
     "clamp.default": _clamp,
     "elu.default": _elu,
     "amax.default": _extremum(op.max),
     "amin.default": _extremum(op.min),
+    "var.correction": _variance,
+    "var_mean.correction": _variance_and_mean,
     "embedding.default": _embedding,
     "index_select.default": _index_select,
     "index.Tensor": _index,
