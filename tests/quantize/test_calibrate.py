@@ -16,15 +16,19 @@ from tvm_book.quantize.calibrate import (
     Calibrate,
     Grid,
     SetGrids,
+    _ranges,
     choose_grids,
     list_grids,
 )
-from tvm_book.quantize.calibrate._grid import make_grid
 from tvm_book.quantize.calibrate.kl_divergence import BINS, KLDivergence, _divergence, divergences
 from tvm_book.quantize.calibrate.percentile import Percentile
 from tvm_book.quantize.schemes import scheme_for
 
 f32 = np.float32
+
+
+def make_grid(kind, magnitude, config):
+    return Grid(kind, *_ranges.make_grid(kind, -magnitude, magnitude, config))
 
 
 def magnitude(algorithm, batches):

@@ -8,7 +8,7 @@ from tvm.script import ir as I
 from tvm.script import relax as R
 
 from tests.quantize.graphs import array, assert_rewrites, constant, conv, listing, module, run
-from tvm_book.quantize import ops
+from tvm_book.quantize import QConfig, ops
 from tvm_book.quantize.prepare import (
     CanonicalizeBias,
     GroupedConv1dToConv2d,
@@ -22,11 +22,16 @@ W2D, W1D = constant(4, 2, 3, 3), constant(4, 2, 3)
 WFC = constant(5, 4)
 
 
+def passes(opt_level):
+    with tvm.transform.PassContext(opt_level=opt_level):
+        return prerequisite_passes(QConfig())
+
+
 def test_passes_of_each_opt_level():
     low = ["RecogniseBias", "SimplifyInference", "GroupedConv1dToConv2d", "FoldConstant"]
     high = ["BackwardFoldScaleAxis", "ForwardFoldScaleAxis", "CanonicalizeBias"]
-    assert [p.info.name for p in prerequisite_passes(2)] == low
-    assert [p.info.name for p in prerequisite_passes(3)] == low + high
+    assert [p.info.name for p in passes(2)] == low
+    assert [p.info.name for p in passes(3)] == low + high
 
 
 # RecogniseBias
@@ -323,7 +328,7 @@ def conv_bias_batch_norm(emit, x):
 )
 def test_what_opt_level_leaves_of_conv_bias_and_batch_norm(opt_level, expected):
     mod = module(conv_bias_batch_norm, x=(1, 2, 5, 5))
-    after = tvm.transform.Sequential(prerequisite_passes(opt_level))(mod)
+    after = tvm.transform.Sequential(passes(opt_level))(mod)
     assert listing(after) == expected
     x = array(1, 2, 5, 5)
     # scaled weights: other products in the sum of 18

@@ -8,8 +8,8 @@ from tvm import relax
 
 from tests.quantize.graphs import conv, module
 from tvm_book.quantize import QConfig, quantize, rounded_tensors
-from tvm_book.quantize.calibrate import list_grids
-from tvm_book.quantize.calibrate._grid import make_grid
+from tvm_book.quantize.calibrate import Grid, list_grids
+from tvm_book.quantize.calibrate._ranges import make_grid
 
 FIRST = np.array([[0.25, -1], [2, 0.5]], "float32")  # sums of such numbers are exact
 SECOND = np.array([[1, 0.5], [-4, 3]], "float32")
@@ -87,4 +87,10 @@ def test_bad_input(arguments, error, message):
 @given(st.floats(2.0**-60, 2.0**60, width=32), st.integers(2, 8))
 def test_threshold_of_a_grid_is_what_it_was_made_for(magnitude, bits):
     """Exactly: a division by a power of two loses nothing."""
-    assert make_grid("input", magnitude, QConfig(nbit_input=bits)).threshold == magnitude
+    grid = Grid("input", *make_grid("input", -magnitude, magnitude, QConfig(nbit_input=bits)))
+    assert grid.threshold == magnitude
+        Grid(
+            "input", *make_grid("input", -magnitude, magnitude, QConfig(nbit_input=bits))
+        ).threshold
+        == magnitude
+    )

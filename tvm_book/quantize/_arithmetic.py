@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from tvm import relax, tirx
@@ -59,6 +59,10 @@ class Arithmetic:
         """Round ties away from zero."""
         return self._unary(ops.round_half_away, round_half_away, a)
 
+    def round_half_even(self, a: relax.Expr) -> relax.Expr:
+        """Round ties to even."""
+        return self._unary(relax.op.round, np.rint, a)
+
     def clip(self, a: relax.Expr, low: float, high: float) -> relax.Expr:
         """Limit to ``[low, high]``; bounds are whole numbers in reach of an integer ``a``."""
         dtype = str(a.ty.dtype)
@@ -75,6 +79,52 @@ class Arithmetic:
             return a
         return self._unary(lambda x: relax.op.astype(x, dtype), lambda x: _numpy_cast(x, dtype), a)
 
+    def quantize(
+        self, a: relax.Expr, scale: np.ndarray, zero_point: int, low: int, high: int, dtype: str
+    ) -> relax.Expr:
+        """Return ``clip(round(a / scale) + zero_point, low, high)``, ties to even.
+
+        ``scale`` is one number, unless ``a`` is a constant.
+        """
+        if isinstance(a, GenericConst):
+            steps = np.rint(to_numpy(a).astype(np.float64) / scale) + zero_point
+            return _constant(np.clip(steps, low, high).astype(dtype))
+        zero_point = relax.const(int(zero_point), "int32")
+        scale = relax.const(np.asarray(scale, np.float32).reshape(()), "float32")
+        data = self.builder.emit(relax.op.quantize(a, scale, zero_point, out_dtype=dtype))
+        ends = np.iinfo(dtype)
+        return data if (low, high) == (ends.min, ends.max) else self.clip(data, low, high)
+
+    def dequantize(self, a: relax.Expr, scale: np.ndarray, zero_point: np.ndarray) -> relax.Expr:
+        """Return ``scale * (a - zero_point)`` in float32; both broadcast to the shape of ``a``."""
+        if isinstance(a, GenericConst):
+            return _constant(((to_numpy(a) - zero_point) * scale).astype(np.float32))
+        shapes = np.broadcast_shapes(scale.shape, zero_point.shape, (1,) * len(a.ty.shape))
+        long = [i for i, extent in enumerate(shapes) if extent != 1]
+        if len(long) <= 1:
+            axis = long[0] if long else -1
+            scale, zero_point = (_along(x, shapes, axis) for x in (scale, zero_point))
+            return self.builder.emit(
+                relax.op.dequantize(
+                    a,
+                    relax.const(scale.astype(np.float32), "float32"),
+                    relax.const(zero_point.astype(np.int32), "int32"),
+                    axis=axis,
+                )
+            )
+        data = self.cast(a, "float32")
+        if np.any(zero_point):
+            data = self.add(data, -zero_point)
+        return self.multiply(data, scale)
+
+    def take(self, table: np.ndarray, index: relax.Expr) -> relax.Expr:
+        """Return ``table[index]``; indices beyond its ends, which do not occur, are clipped."""
+        return self.builder.emit(relax.op.take(_constant(table), index, axis=0, mode="clip"))
+
+    def concat(self, parts: Sequence[relax.Expr], axis: int) -> relax.Expr:
+        """Join along an axis."""
+        return self.builder.emit(relax.op.concat(list(parts), axis))
+
     def _unary(self, emit: Callable, fold: Callable, a: relax.Expr) -> relax.Expr:
         if isinstance(a, GenericConst):
             return _constant(fold(to_numpy(a)))
@@ -87,6 +137,11 @@ class Arithmetic:
             with np.errstate(over="ignore"):
                 return _constant(fold(to_numpy(a), to_numpy(b)))
         return self.builder.emit(emit(a, b))
+
+
+def _along(x: np.ndarray, shape: tuple[int, ...], axis: int) -> np.ndarray:
+    """Return a number as it is, and others as the 1-d array along the only long axis."""
+    return x.reshape(()) if x.size == 1 else np.broadcast_to(x, shape).reshape(shape[axis])
 
 
 def _numpy_cast(x: np.ndarray, dtype: str) -> np.ndarray:

@@ -17,6 +17,11 @@ class Emitter:
     `tvm.relax.BlockBuilder` does the same inside ``with`` scopes, but prints a warning of its own
     when an error leaves them; here an error leaves nothing behind.
 
+    Attributes
+    ----------
+    path : str
+        Module path that the next variables are named after; ``""`` numbers them.
+
     Examples
     --------
     >>> from tvm import relax
@@ -30,6 +35,7 @@ class Emitter:
     def __init__(self):
         self._typer = relax.BlockBuilder()
         self._bindings: list[relax.VarBinding] = []
+        self.path = ""
 
     def emit(self, expr: relax.Expr) -> relax.Expr:
         """Bind an expression to a new variable and return it; variables are returned as such."""
@@ -37,7 +43,7 @@ class Emitter:
             return expr
         expr = self._typer.normalize(expr)
         count = len(self._bindings)
-        var = relax.DataflowVar(f"lv{count or ''}", expr.ty)
+        var = relax.DataflowVar(self.path or f"lv{count or ''}", expr.ty)
         self._bindings.append(relax.VarBinding(var, expr))
         return var
 
@@ -49,10 +55,12 @@ class Emitter:
     ) -> relax.Function:
         """Return the pure function of ``params`` that ends in ``result``."""
         result = self._typer.normalize(result)
-        output = relax.Var("gv", result.ty)
-        bindings = list(self._bindings)
+        bindings, name = list(self._bindings), "gv"
         if bindings and result.same_as(bindings[-1].var):
-            result = bindings.pop().value  # bound once, as the output
+            last = bindings.pop()  # bound once, as the output
+            result = last.value
+            name = name if last.var.name.startswith("lv") else last.var.name
+        output = relax.Var(name, result.ty)
         block = relax.DataflowBlock([*bindings, relax.VarBinding(output, result)])
         function = relax.Function(list(params), relax.SeqExpr([block], output), result.ty)
         return self._typer.normalize(function.with_attrs(dict(attrs)) if attrs else function)

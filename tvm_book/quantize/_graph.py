@@ -6,6 +6,7 @@ are visited depth-first from the result, operands left to right. `Graph` gives t
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -17,12 +18,23 @@ from tvm.ir import GenericConst, Op
 
 from ._emitter import Emitter
 
-__all__ = ["Graph", "Rebuilder", "map_operands", "op_name", "operands", "to_numpy"]
+__all__ = ["Graph", "Rebuilder", "map_operands", "module_path", "op_name", "operands", "to_numpy"]
+
+_NUMBERED = re.compile(r"(lv|gv)\d*")
 
 
 def op_name(expr: Any) -> str:
     """Name of the operator that ``expr`` calls, ``""`` if it is no operator call."""
     return expr.op.name if isinstance(expr, relax.Call) and isinstance(expr.op, Op) else ""
+
+
+def module_path(var: relax.Expr) -> str:
+    """Path of the source model's module that made a variable, ``""`` if it is not known.
+
+    Importers name variables after modules; others are numbered.
+    """
+    name = var.name if isinstance(var, relax.Var) else ""
+    return "" if _NUMBERED.fullmatch(name) else name
 
 
 def to_numpy(constant: GenericConst) -> np.ndarray:
@@ -199,7 +211,9 @@ class Rebuilder:
     def run(self) -> IRModule:
         """Visit everything and return the module with the new ``main``."""
         for var in self.graph.post_order():
+            self.builder.path = module_path(var)
             self.values[var] = self.visit(var, self.graph.bindings[var])
+        self.builder.path = ""
         result = self.result(self.graph.output)
         function = self.builder.function(self.graph.params, result, self.graph.func.attrs)
         new = self.mod.clone()

@@ -93,10 +93,9 @@ def quantize(
 def annotate_passes(config: QConfig) -> list[tvm.transform.Pass]:
     """Return the passes from a float module with bound parameters to an annotated one."""
     scheme = scheme_for(config)
-    opt_level = tvm.transform.PassContext.current().opt_level
     return [
-        *scheme.prepare(opt_level),
-        Partition.as_pass(scheme, config),
+        *scheme.prepare(config),
+        *([Partition.as_pass(scheme, config)] if scheme.has_groups else []),
         Annotate.as_pass(scheme, config),
     ]
 

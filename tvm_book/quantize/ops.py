@@ -53,13 +53,17 @@ def barrier(x: relax.Expr) -> relax.Expr:
     return _call("relax.annotation.barrier", x)
 
 
-def simulated_quantize(x: relax.Expr, *scale_and_clip: relax.Expr, kind: str) -> relax.Expr:
+def simulated_quantize(
+    x: relax.Expr, *scale_and_clip: relax.Expr, kind: str, **attrs: int
+) -> relax.Expr:
     """Mark that ``x`` is rounded to the grid of ``kind`` (annotate).
 
-    ``scale_and_clip`` are the 0-d float32 constants ``scale, clip_min, clip_max`` that calibration
-    fills in; the operator then computes ``round(clip(x / scale)) * scale``.
+    ``scale_and_clip`` are the float32 constants ``scale, clip_min, clip_max`` that calibration
+    fills in; the operator then computes ``round(clip(x / scale)) * scale``. The limits are 0-d; the scale
+    may be of any shape that broadcasts to that of ``x``. A weight's ``axis`` says which of its axes
+    has a scale for each channel.
     """
-    return _call("relax.qnn.simulated_quantize", x, *scale_and_clip, kind=kind)
+    return _call("relax.qnn.simulated_quantize", x, *scale_and_clip, kind=kind, **attrs)
 
 
 def round_half_away(x: relax.Expr) -> relax.Expr:

@@ -11,30 +11,29 @@ from .._lowering import LOWERING
 from . import ops
 from ._fold_scale_axis import BackwardFoldScaleAxis, ForwardFoldScaleAxis
 from ._graph import Rebuilder, op_name, to_numpy
+from .config import QConfig
 
-__all__ = ["prerequisite_passes"]
+__all__ = ["SimplifyInference", "fold_constants", "prerequisite_passes"]
 
 _LAYERS = ("relax.nn.conv1d", "relax.nn.conv2d", "relax.matmul")
 
 
-def prerequisite_passes(opt_level: int) -> list[tvm.transform.Pass]:
+def prerequisite_passes(_config: QConfig) -> list[tvm.transform.Pass]:
     """Relay's prerequisite optimizations, in its order.
 
-    Parameters
-    ----------
-    opt_level : int
-        Of the `tvm.transform.PassContext` around ``quantize``. Scales are folded into weights, and
-        biases become ordinary additions, only from level 3 on.
+    Scales are folded into weights, and biases become ordinary additions, only from ``opt_level`` 3
+    of the surrounding `tvm.transform.PassContext` on.
 
     Returns
     -------
     list of tvm.transform.Pass
     """
+    opt_level = tvm.transform.PassContext.current().opt_level
     passes = [
         RecogniseBias.as_pass(),
         SimplifyInference.as_pass(),
         GroupedConv1dToConv2d.as_pass(),
-        _fold_constants(),
+        fold_constants(),
     ]
     if opt_level >= 3:
         passes += [
@@ -45,7 +44,7 @@ def prerequisite_passes(opt_level: int) -> list[tvm.transform.Pass]:
     return passes
 
 
-def _fold_constants() -> tvm.transform.Pass:
+def fold_constants() -> tvm.transform.Pass:
     """Return Relax's ``FoldConstant``, which lowers what it folds, for one thread at a time."""
 
     def transform(mod, context):

@@ -6,6 +6,7 @@ its readers may count on. What arithmetic is emitted is up to the rules.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -35,6 +36,14 @@ class Quantized(NamedTuple):
     scale: np.float32
     dtype: str
 
+    def to_float(self, arith: Arithmetic) -> relax.Expr:
+        """Emit ``float32(data) * scale``."""
+        return arith.multiply(arith.cast(self.expr, "float32"), self.scale)
+
+    def map(self, move: Callable[[relax.Expr], relax.Expr]) -> Quantized:
+        """Return the value whose data ``move`` rearranged."""
+        return self._replace(expr=move(self.expr))
+
 
 class Realize(Rebuilder):
     """The pass; rules get it as their first argument.
@@ -54,14 +63,11 @@ class Realize(Rebuilder):
 
     def is_quantized(self, value: Any) -> bool:
         """Whether a value has left float."""
-        return isinstance(value, Quantized)
+        return hasattr(value, "to_float")
 
-    def dequantize(self, value: Quantized | relax.Expr) -> relax.Expr:
-        """Return to float: ``float32(data) * scale``."""
-        if not isinstance(value, Quantized):
-            return value
-        data = self.arith.cast(value.expr, "float32")
-        return self.arith.multiply(data, value.scale)
+    def dequantize(self, value: Any) -> relax.Expr:
+        """Return to float."""
+        return value.to_float(self.arith) if self.is_quantized(value) else value
 
     def visit(self, var, expr):
         """Apply the rule of the operator."""

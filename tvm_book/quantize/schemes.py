@@ -5,12 +5,13 @@ from __future__ import annotations
 import difflib
 
 from .config import QConfig
+from .rules.affine import AFFINE
 from .rules.relay import RELAY
 from .rules.rule import Scheme
 
 __all__ = ["SCHEMES", "scheme_for"]
 
-SCHEMES: dict[str, Scheme] = {scheme.name: scheme for scheme in (RELAY,)}
+SCHEMES: dict[str, Scheme] = {scheme.name: scheme for scheme in (RELAY, AFFINE)}
 
 
 def scheme_for(config: QConfig) -> Scheme:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -11,9 +10,9 @@ from tvm import IRModule, relax
 from tvm.ir import GenericConst
 
 from .. import ops
-from .._graph import Graph, Rebuilder, op_name, to_numpy
+from .._graph import Graph, Rebuilder, module_path, op_name, operands, to_numpy
 from ..config import QConfig
-from ._observe import observe
+from ._ranges import make_grid, weight_magnitudes
 
 __all__ = ["Calibrate", "Grid", "SetGrids", "choose_grids", "list_grids", "simulated"]
 
@@ -26,31 +25,41 @@ class Grid(NamedTuple):
     Parameters
     ----------
     kind : str
-        ``"input"``, ``"weight"`` or ``"activation"``.
-    scale, low, high : numpy.float32
+        ``"input"``, ``"symmetric"``, ``"weight"``, ``"activation"`` or ``"table"``.
+    scale : numpy.float32, or numpy.ndarray of float32
+        An array for a weight with one scale an output channel; it broadcasts to the weight.
+    low, high : numpy.float32
     source : str
         Operator that makes the rounded tensor; ``"const"`` or ``"input"`` if none does.
     shape : tuple of int
         Of that tensor.
+    path : str
+        Module of the source model that makes the tensor, or reads it where none does; ``""`` if it
+        is not known.
     """
 
     kind: str
-    scale: np.float32
+    scale: np.float32 | np.ndarray
     low: np.float32
     high: np.float32
     source: str = ""
     shape: tuple[int, ...] = ()
+    path: str = ""
 
     @property
     def threshold(self) -> float:
-        """The magnitude that the grid was made for, one step beyond `high`."""
-        return float(self.scale) * (float(self.high) + 1)
+        """The largest magnitude that the grid was made for, one step beyond `high`."""
+        steps = max(float(self.high), -float(self.low)) + 1
+        return float(np.max(self.scale)) * steps
 
 
 def simulated(graph: Graph) -> list[relax.Call]:
     """``simulated_quantize`` calls in visiting order, which is the order of every list of grids."""
-    calls = (graph.bindings[var] for var in graph.post_order())
-    return [call for call in calls if op_name(call) == SIMULATED]
+    return [graph.bindings[var] for var in _simulated_vars(graph)]
+
+
+def _simulated_vars(graph: Graph) -> list[relax.Var]:
+    return [var for var in graph.post_order() if op_name(graph.bindings[var]) == SIMULATED]
 
 
 def list_grids(mod: IRModule) -> list[Grid]:
@@ -66,47 +75,40 @@ def list_grids(mod: IRModule) -> list[Grid]:
     list of Grid
     """
     graph = Graph(mod["main"])
-    return [_grid_of(graph, call) for call in simulated(graph) if len(call.args) == 4]
+    described = zip(simulated(graph), _descriptions(graph), strict=True)
+    return [_grid_of(call, about) for call, about in described if len(call.args) == 4]
 
 
-def _grid_of(graph: Graph, call: relax.Call) -> Grid:
+def _grid_of(call: relax.Call, about: tuple[str, tuple[int, ...], str]) -> Grid:
     scale, low, high = (to_numpy(number)[()] for number in call.args[1:])
-    return Grid(str(call.attrs["kind"]), scale, low, high, *_describe(graph, call))
+    return Grid(str(call.attrs["kind"]), scale, low, high, *about)
 
 
-def _describe(graph: Graph, call: relax.Call) -> tuple[str, tuple[int, ...]]:
-    x = graph.value(call.args[0])
-    source = "const" if isinstance(x, GenericConst) else op_name(x).removeprefix("relax.")
-    return source or "input", tuple(int(extent) for extent in call.args[0].ty.shape)
+def _descriptions(graph: Graph) -> list[tuple[str, tuple[int, ...], str]]:
+    """Source, shape and module path of each rounded tensor."""
+    readers: dict[relax.Var, relax.Var] = {}
+    for var in graph.post_order():
+        for leaf in operands(graph.bindings[var]):
+            if isinstance(leaf, relax.Var):
+                readers.setdefault(leaf, var)
+    described = []
+    for var in _simulated_vars(graph):
+        x = graph.bindings[var].args[0]
+        made = graph.value(x)
+        source = "const" if isinstance(made, GenericConst) else op_name(made).removeprefix("relax.")
+        path = module_path(x) if source else ""
+        path = path if source and source != "const" else module_path(readers.get(var, var))
+        shape = tuple(int(extent) for extent in x.ty.shape)
+        described.append((source or "input", shape, path))
+    return described
 
 
-def _power_of_two_above(magnitude: float) -> float:
-    return 2.0 ** math.ceil(math.log2(magnitude))
-
-
-WEIGHT_SCALES = {"power2": _power_of_two_above, "max": float}
-
-
-def make_grid(kind: str, magnitude: float, config: QConfig) -> Grid:
-    """Return the symmetric grid of ``kind`` that ends at ``magnitude``.
-
-    A tensor of zeros (magnitude 0, or so small that float32 cannot divide by the step) lies on any
-    grid; it gets the one that ends at 1.
-
-    Examples
-    --------
-    >>> grid = make_grid("input", 8.0, QConfig())
-    >>> float(grid.scale), float(grid.low), float(grid.high)
-    (0.0625, -127.0, 127.0)
-    """
-    steps = 1 << (config.get_nbit_by_kind(kind) - 1)
-    scale = np.float32(magnitude / steps)
-    if scale < np.finfo(np.float32).tiny:
-        scale = np.float32(1 / steps)
-    return Grid(kind, scale, np.float32(1 - steps), np.float32(steps - 1))
-
-
-def choose_grids(mod: IRModule, config: QConfig, dataset: Sequence[dict] | None) -> list[Grid]:
+def choose_grids(
+    mod: IRModule,
+    config: QConfig,
+    dataset: Sequence[dict] | None = None,
+    limits: Sequence[tuple[float, float]] | None = None,
+) -> list[Grid]:
     """Choose a grid for every ``simulated_quantize`` of an annotated module.
 
     Parameters
@@ -115,30 +117,51 @@ def choose_grids(mod: IRModule, config: QConfig, dataset: Sequence[dict] | None)
     config : QConfig
     dataset : sequence of dict, optional
         Checked batches; needed unless ``calibrate_mode`` is ``"global_scale"``.
+    limits : sequence of (float, float), optional
+        The range of each tensor that is no weight, in visiting order, instead of a dataset.
 
     Returns
     -------
     list of Grid
+
+    Raises
+    ------
+    ValueError
+        If a weight holds a NaN or infinity.
     """
-    graph = Graph(mod["main"])
-    calls = simulated(graph)
-    watched = [call for call in calls if call.attrs["kind"] != "weight"]
-    magnitudes = iter(observe(mod, graph, watched, config, dataset))
-    grids = []
-    for call in calls:
+    if limits is None:
+        limits = _limits(mod, config, dataset)
+    graph, limits, grids = Graph(mod["main"]), iter(limits), []
+    for call, about in zip(simulated(graph), _descriptions(graph), strict=True):
         kind = str(call.attrs["kind"])
         if kind == "weight":
-            largest = float(np.abs(to_numpy(call.args[0])).max(initial=0.0))
-            if not math.isfinite(largest):
-                shape = _describe(graph, call)[1]
-                raise ValueError(f"a constant of main, of shape {shape}, has a NaN or infinity")
-            magnitude = WEIGHT_SCALES[config.weight_scale](largest) if largest else 0.0
+            axis = int(call.attrs["axis"]) if "axis" in call.attrs.keys() else None
+            magnitude = weight_magnitudes(to_numpy(call.args[0]), axis, config)
+            low, high = -magnitude, magnitude
         else:
-            magnitude = next(magnitudes)
-        grid = make_grid(kind, magnitude, config)
-        source, shape = _describe(graph, call)
-        grids.append(grid._replace(source=source, shape=shape))
+            low, high = next(limits)
+        grids.append(Grid(kind, *make_grid(kind, low, high, config), *about))
     return grids
+
+
+def _limits(annotated, config, batches):
+    from ._observe import observe
+
+    graph = Graph(annotated["main"])
+    calls = [call for call in simulated(graph) if call.attrs["kind"] != "weight"]
+    if config.calibrate_mode in ("global_scale", "kl_divergence", "percentile"):
+        return [(-m, m) for m in observe(annotated, graph, calls, config, batches)]
+    from .._evaluate import Evaluator
+
+    limits = [(0.0, 0.0)] * len(calls)
+
+    def watch(i, t):
+        limits[i] = (min(limits[i][0], float(t.min())), max(limits[i][1], float(t.max())))
+
+    evaluator = Evaluator(graph, [call.args[0] for call in calls])
+    for batch in batches:
+        evaluator.run(batch, watch)
+    return limits
 
 
 class SetGrids(Rebuilder):
@@ -158,9 +181,12 @@ class SetGrids(Rebuilder):
         if op_name(expr) != SIMULATED:
             return self.copy(expr)
         grid = next(self._grids)
-        numbers = [relax.const(np.float32(x)) for x in (grid.scale, grid.low, grid.high)]
+        numbers = [
+            relax.const(np.asarray(x, np.float32)) for x in (grid.scale, grid.low, grid.high)
+        ]
+        attrs = {key: expr.attrs[key] for key in expr.attrs.keys()}
         x = self[expr.args[0]]
-        return self.builder.emit(ops.simulated_quantize(x, *numbers, kind=grid.kind))
+        return self.builder.emit(ops.simulated_quantize(x, *numbers, **attrs))
 
 
 class Calibrate(SetGrids):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import tvm
@@ -13,6 +13,7 @@ from .._graph import op_name
 
 if TYPE_CHECKING:
     from ..annotate import Annotate, Annotated
+    from ..config import QConfig
     from ..partition import Group, Partition
     from ..realize import Quantized, Realize
 
@@ -58,11 +59,12 @@ def on_data(
 ) -> Quantized | relax.Expr:
     """Realize: the operator runs on the integers of its only operand as it would on floats.
 
-    Right for operators that commute with a positive scale: reshape, transpose, relu, slice.
+    Right for operators that commute with a positive scale: reshape, transpose, slice; and, where
+    zero points are 0 (scheme ``"relay"``), relu and negation.
     """
     if not r.is_quantized(args[0]):
         return dequantize_all(r, call, args)
-    return args[0]._replace(expr=r.emit(call, [args[0].expr]))
+    return args[0].map(lambda data: r.emit(call, [data]))
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,12 @@ class Rule:
         The rule holds only for calls for which this is true.
     skip : callable (annotate pass, call) -> bool, optional
         Whether the configuration leaves this call in float.
+    asks : tuple, str, callable (call) -> tuple or str, or None
+        Scheme ``"affine"``: what the operator asks of its operands, left to right: ``"input"`` (a
+        narrow integer), ``"symmetric"`` (one whose zero point is 0) or None; ``"pass"``: what is
+        asked of its own result.
+    why : str
+        Why the operator stays in float, or computes as it does; shown in tables.
 
     Examples
     --------
@@ -105,6 +113,8 @@ class Rule:
     relay: str = ""
     when: Callable[[relax.Call], bool] | None = None
     skip: Callable[..., bool] | None = None
+    asks: tuple[str | None, ...] | str | Callable[[relax.Call], Any] | None = None
+    why: str = ""
 
     def __post_init__(self):
         if not self.relay:
@@ -127,12 +137,18 @@ class Scheme:
     name : str
     rules : sequence of Rule
         The first one that holds for an expression counts.
-    prepare : callable (opt_level) -> list of tvm.transform.Pass
+    prepare : callable (config) -> list of tvm.transform.Pass
+    share : callable (annotate pass, value) -> value
+        What becomes of a value that several operators read.
+    has_groups : bool
+        Whether the partition pass has anything to mark.
     """
 
     name: str
     rules: tuple[Rule, ...]
-    prepare: Callable[[int], list[tvm.transform.Pass]]
+    prepare: Callable[[QConfig], list[tvm.transform.Pass]]
+    share: Callable[[Annotate, Annotated], Annotated]
+    has_groups: bool = True
     _by_op: dict[str, tuple[Rule, ...]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self):
@@ -143,7 +159,7 @@ class Scheme:
 
     def with_rules(self, rules: Iterable[Rule]) -> Scheme:
         """Return the scheme with further rules, which come first."""
-        return Scheme(self.name, (*rules, *self.rules), self.prepare) if rules else self
+        return replace(self, rules=(*rules, *self.rules)) if rules else self
 
     def rule_for(self, expr: relax.Expr) -> Rule:
         """Return the rule for an expression; one that leaves it in float if there is none."""
