@@ -89,8 +89,3 @@ def test_threshold_of_a_grid_is_what_it_was_made_for(magnitude, bits):
     """Exactly: a division by a power of two loses nothing."""
     grid = Grid("input", *make_grid("input", -magnitude, magnitude, QConfig(nbit_input=bits)))
     assert grid.threshold == magnitude
-        Grid(
-            "input", *make_grid("input", -magnitude, magnitude, QConfig(nbit_input=bits))
-        ).threshold
-        == magnitude
-    )
