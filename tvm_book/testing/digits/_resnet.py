@@ -17,7 +17,7 @@ class BasicBlock(nn.Module):
         self.bn1 = nn.BatchNorm2d(outputs)
         self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(outputs)
-        self.relu = nn.ReLU()
+        self.relu1, self.relu2 = nn.ReLU(), nn.ReLU()  # tools tell operators apart by their module
         self.downsample = nn.Sequential()
         if inputs != outputs or stride != 1:
             shortcut = nn.Conv2d(inputs, outputs, 1, stride, bias=False)
@@ -25,8 +25,8 @@ class BasicBlock(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map float32 (N, inputs, H, W) to (N, outputs, H / stride, W / stride)."""
-        y = self.relu(self.bn1(self.conv1(x)))
-        return self.relu(self.bn2(self.conv2(y)) + self.downsample(x))
+        y = self.relu1(self.bn1(self.conv1(x)))
+        return self.relu2(self.bn2(self.conv2(y)) + self.downsample(x))
 
 
 class ResNet(nn.Module):
