@@ -35,6 +35,11 @@ class Evaluator:
     mod : IRModule, optional
         Where the functions are that the graph calls, if it calls any.
 
+    Attributes
+    ----------
+    order : list of tvm.relax.Var
+        What is computed, in this order.
+
     Examples
     --------
     >>> from tvm import relax
@@ -56,21 +61,21 @@ class Evaluator:
         part = copy.copy(graph)
         part.output = relax.Tuple(list(wanted))
         self._graph, self._wanted, self._mod = graph, list(wanted), mod
-        self._order = part.post_order()
+        self.order = part.post_order()
         self._constants: dict[relax.Expr, torch.Tensor] = {}
         self._compiled: dict[relax.Var, Callable[..., Value]] = {}
         self._plan()
 
     def _plan(self) -> None:
         """Note when each wanted value is complete, and after which step each value is unused."""
-        step = {var: number for number, var in enumerate(self._order)}
+        step = self._steps = {var: number for number, var in enumerate(self.order)}
         self._ready: dict[int, list[int]] = {}
         last: dict[relax.Expr, int] = {}
         for index, expr in enumerate(self._wanted):
             ready = max((step.get(leaf, -1) for leaf in operands(expr)), default=-1)
             self._ready.setdefault(ready, []).append(index)
             last.update((leaf, max(last.get(leaf, -1), ready)) for leaf in operands(expr))
-        for number, var in enumerate(self._order):
+        for number, var in enumerate(self.order):
             for leaf in operands(self._graph.bindings[var]):
                 last[leaf] = max(last.get(leaf, -1), number)
         self._params = [param for param in self._graph.params if param in last]
@@ -93,12 +98,27 @@ class Evaluator:
             Called once for each of ``wanted`` with its index and its value, which must not be
             changed. A value is freed after its last use, unless ``watch`` keeps it.
         """
+        values = self.start(inputs)
+        self._finish(-1, values, watch)
+        for number, var in enumerate(self.order):
+            values[var] = self.step(var, values)
+            self._finish(number, values, watch)
+
+    def start(self, inputs: Mapping[str, np.ndarray]) -> dict[relax.Expr, Value]:
+        """Return the values known before the first step: constants and parameters."""
         values: dict[relax.Expr, Value] = dict(self._constants)
         values.update((param, _to_torch(inputs[param.name])) for param in self._params)
-        self._finish(-1, values, watch)
-        for number, var in enumerate(self._order):
-            values[var] = self._compute(var, self._graph.bindings[var], values)
-            self._finish(number, values, watch)
+        return values
+
+    @torch.no_grad()
+    def step(self, var: relax.Var, values: Mapping[relax.Expr, Value]) -> Value:
+        """Compute one variable of `order` from the values before it."""
+        return self._compute(var, self._graph.bindings[var], values)
+
+    def forget(self, var: relax.Var, values: dict[relax.Expr, Value]) -> None:
+        """Drop what no variable after ``var`` reads."""
+        for leaf in self._unused.get(self._steps[var], ()):
+            values.pop(leaf, None)
 
     def __call__(self, inputs: Mapping[str, np.ndarray]) -> list[Any]:
         """Return the wanted values as arrays (tuples of arrays for tuples), in their order."""

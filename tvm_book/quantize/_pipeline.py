@@ -13,6 +13,7 @@ from .._signature import bind_params, signature
 from ._dataset import check_dataset
 from ._graph import Graph
 from .annotate import Annotate
+from .bias_correction import CorrectBias
 from .calibrate import Calibrate
 from .calibrate._grid import simulated
 from .config import QConfig, current_qconfig
@@ -87,7 +88,8 @@ def quantize(
     if config.calibrate_mode != "global_scale":
         batches = check_dataset(dataset, inputs, config.calibrate_mode)
     calibrate = Calibrate.as_pass(config, batches)
-    return tvm.transform.Sequential(realize_passes(config, calibrate), name="Realize")(annotated)
+    passes = realize_passes(config, calibrate, batches)
+    return tvm.transform.Sequential(passes, name="Realize")(annotated)
 
 
 def annotate_passes(config: QConfig) -> list[tvm.transform.Pass]:
@@ -100,9 +102,18 @@ def annotate_passes(config: QConfig) -> list[tvm.transform.Pass]:
     ]
 
 
-def realize_passes(config: QConfig, calibrate: tvm.transform.Pass) -> list[tvm.transform.Pass]:
-    """Return the passes from an annotated module to the result; the first one sets the grids."""
+def realize_passes(
+    config: QConfig,
+    calibrate: tvm.transform.Pass,
+    batches: Iterable[Mapping[str, Any]] | None = None,
+) -> list[tvm.transform.Pass]:
+    """Return the passes from an annotated module to the result; the first one sets the grids.
+
+    Biases are corrected only if there are calibration batches to do so.
+    """
     passes = [calibrate]
+    if config.bias_correction and batches is not None:
+        passes.append(CorrectBias.as_pass(batches))
     if config.do_simulation:
         passes.append(Simulate.as_pass())
     else:

@@ -59,9 +59,9 @@ def simulated_quantize(
     """Mark that ``x`` is rounded to the grid of ``kind`` (annotate).
 
     ``scale_and_clip`` are the float32 constants ``scale, clip_min, clip_max`` that calibration
-    fills in; the operator then computes ``round(clip(x / scale)) * scale``. The limits are 0-d; the scale
-    may be of any shape that broadcasts to that of ``x``. A weight's ``axis`` says which of its axes
-    has a scale for each channel.
+    fills in; the operator then computes ``round(clip(x / scale)) * scale``. The limits are 0-d; the
+    scale may be of any shape that broadcasts to that of ``x``. A weight's ``axis`` says which of
+    its axes has a scale for each channel.
     """
     return _call("relax.qnn.simulated_quantize", x, *scale_and_clip, kind=kind, **attrs)
 

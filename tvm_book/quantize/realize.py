@@ -36,6 +36,11 @@ class Quantized(NamedTuple):
     scale: np.float32
     dtype: str
 
+    @property
+    def is_narrow(self) -> bool:
+        """Whether operators that move elements may run on the data: they always may."""
+        return True
+
     def to_float(self, arith: Arithmetic) -> relax.Expr:
         """Emit ``float32(data) * scale``."""
         return arith.multiply(arith.cast(self.expr, "float32"), self.scale)
@@ -64,6 +69,10 @@ class Realize(Rebuilder):
     def is_quantized(self, value: Any) -> bool:
         """Whether a value has left float."""
         return hasattr(value, "to_float")
+
+    def is_narrow(self, value: Any) -> bool:
+        """Whether operators may run on the integers of a value as they are."""
+        return self.is_quantized(value) and value.is_narrow
 
     def dequantize(self, value: Any) -> relax.Expr:
         """Return to float."""

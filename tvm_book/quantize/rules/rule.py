@@ -62,7 +62,7 @@ def on_data(
     Right for operators that commute with a positive scale: reshape, transpose, slice; and, where
     zero points are 0 (scheme ``"relay"``), relu and negation.
     """
-    if not r.is_quantized(args[0]):
+    if not r.is_narrow(args[0]):
         return dequantize_all(r, call, args)
     return args[0].map(lambda data: r.emit(call, [data]))
 

@@ -86,8 +86,11 @@ def _realize_sum(r, call, args):
     if isinstance(right, np.ndarray):
         if isinstance(left, Function):
             return replace(left, values=left.values * np.float32(signs[0]) + _one(right, signs[1]))
-        return _add_constant(r, _scaled(left, signs[0]), right * signs[1])
-    if isinstance(left, Affine) and isinstance(right, Affine) and not _shares_base(left, right):
+        if isinstance(left, Affine) and not left.is_clamped:
+            return _add_constant(r, _scaled(left, signs[0]), right * signs[1])
+        return dequantize_all(r, call, args)
+    sums = all(isinstance(x, Affine) and not x.is_clamped for x in (left, right))
+    if sums and not _shares_base(left, right):
         right = _scaled(right, signs[1])
         return Affine(left.terms + right.terms, left.offset + right.offset)
     return combine(r, call, args) or dequantize_all(r, call, args)
@@ -102,9 +105,8 @@ def _realize_product(r, call, args):
     if isinstance(right, np.ndarray):
         if isinstance(left, Function):
             return replace(left, values=left.values * _one(right, 1.0))
-        return _scaled(left, right.astype(np.float64))
-    both = isinstance(left, Affine) and isinstance(right, Affine)
-    if both and not _shares_base(left, right):
+        return _scale_or_leave(r, call, args, left, right.astype(np.float64))
+    if r.is_narrow(left) and r.is_narrow(right) and not _shares_base(left, right):
         x, y = (_centred(r, value.narrow) for value in (left, right))
         scale = left.narrow.scale * right.narrow.scale
         return Affine((Term(r.arith.multiply(x, y), scale),))
@@ -113,8 +115,8 @@ def _realize_product(r, call, args):
 
 def _realize_quotient(r, call, args):
     left, right = (_operand(r, arg) for arg in args)
-    if isinstance(left, Affine) and isinstance(right, np.ndarray):
-        return _scaled(left, 1 / right.astype(np.float64))
+    if isinstance(left, Affine) and isinstance(right, np.ndarray) and np.all(right):
+        return _scale_or_leave(r, call, args, left, 1 / right.astype(np.float64))
     return combine(r, call, args) or dequantize_all(r, call, args)
 
 
@@ -132,28 +134,23 @@ def _shares_base(left, right) -> bool:
     return left is not None and right is not None and left.base.expr.same_as(right.base.expr)
 
 
+def _scale_or_leave(r, call, args, value, factor: np.ndarray):
+    if not isinstance(value, Affine) or value.is_clamped:
+        return dequantize_all(r, call, args)
+    return _scaled(value, factor)
+
+
 def _scaled(value: Affine, factor) -> Affine:
-    """Multiply by a number or an array of constants."""
+    """Multiply a value without limits by a number or an array of constants."""
     factor = np.asarray(factor, np.float64)
-    if factor.size == 1:
-        factor = factor.reshape(())
-    limits = (value.low, value.high)
-    if value.is_clamped:
-        if factor.ndim:
-            raise ValueError(
-                "a value with pending limits is multiplied by an array; round it first"
-            )
-        low, high = sorted(float(limit * factor) for limit in limits)
-        limits = (low, high)
+    factor = factor.reshape(()) if factor.size == 1 else factor
     terms = tuple(replace(term, scale=term.scale * factor) for term in value.terms)
-    return Affine(terms, value.offset * factor, *limits)
+    return Affine(terms, value.offset * factor)
 
 
 def _add_constant(r, value: Affine, constant: np.ndarray) -> Affine:
     """Add to the accumulator of a layer, in its own steps, or else to the offset."""
     constant, term = constant.astype(np.float64), value.terms[0]
-    if value.is_clamped:
-        raise ValueError("a constant is added to a value with pending limits; round it first")
     if len(value.terms) > 1 or term.dtype != "int32" or not np.all(term.scale):
         return replace(value, offset=value.offset + constant)
     steps = np.rint((constant + value.offset) / term.scale - term.zero_point)

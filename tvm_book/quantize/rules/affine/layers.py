@@ -59,7 +59,7 @@ def _skip_dense(a, call):
 
 
 def _realize_layer(r, call, args):
-    if not all(map(r.is_quantized, args)):
+    if not (r.is_narrow(args[0]) and r.is_quantized(args[1])):
         return dequantize_all(r, call, args)
     x, weight = args[0].narrow, args[1].terms[0]
     w = to_numpy(weight.expr)
@@ -154,7 +154,7 @@ def _annotate_matmul(a, call, args):
 
 def _realize_product(r, call, args):
     """``sum (x - zx) (y - zy)``; a zero point that is not 0 costs a sum of the other operand."""
-    if not all(map(r.is_quantized, args)):
+    if not all(map(r.is_narrow, args)):
         return dequantize_all(r, call, args)
     x, y = args[0].narrow, args[1].narrow
     zx, zy = int(x.zero_point), int(y.zero_point)

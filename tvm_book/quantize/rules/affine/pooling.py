@@ -29,7 +29,7 @@ def _annotate_mean(a, call, args):
 def _realize_mean(r, call, args):
     """Sum over axes; adaptive and global pools to one element are means over the image."""
     (x,) = args
-    if not r.is_quantized(x):
+    if not r.is_narrow(x):
         return dequantize_all(r, call, args)
     term = x.narrow
     axes, keepdims = _axes(call)
@@ -51,7 +51,7 @@ def _axes(call: relax.Call) -> tuple[list[int], bool]:
 def _realize_avg_pool(r, call, args):
     """Sum each window, as a depthwise convolution with ones."""
     (x,) = args
-    if not r.is_quantized(x):
+    if not r.is_narrow(x):
         return dequantize_all(r, call, args)
     term = x.narrow
     data, window, strides, dilation, padding = _window(call, term)

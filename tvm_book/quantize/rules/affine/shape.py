@@ -42,7 +42,7 @@ def move(op: str, **options) -> Rule:
 
 def _realize_pad(r, call, args):
     (x,) = args
-    if not r.is_quantized(x):
+    if not r.is_narrow(x):
         return dequantize_all(r, call, args)
     term, attrs = x.narrow, call.attrs
     value = np.rint(float(attrs.pad_value) / float(term.scale)) + int(term.zero_point)

@@ -95,22 +95,27 @@ class Affine:
         return (self.low, self.high) != (-math.inf, math.inf)
 
     @property
+    def is_narrow(self) -> bool:
+        """Whether the value is nothing but a narrow tensor with one scale."""
+        term = self.terms[0]
+        plain = len(self.terms) == 1 and not self.is_clamped and not np.any(self.offset)
+        return plain and term.scale.size == 1 and term.dtype in ("int8", TABLE_DTYPE)
+
+    @property
     def narrow(self) -> Term:
-        """The only term of a value that is nothing but a narrow tensor with one scale.
+        """The only term of a narrow value.
 
         Raises
         ------
         ValueError
             If the value is something else: the rule that reads it has to round it first.
         """
-        term = self.terms[0]
-        plain = len(self.terms) == 1 and not self.is_clamped and not np.any(self.offset)
-        if not plain or term.scale.size != 1 or term.dtype not in ("int8", TABLE_DTYPE):
+        if not self.is_narrow:
             raise ValueError(
                 "a rule of scheme 'affine' reads the integers of a value that was not rounded to "
-                "int8; let its annotate function call a.narrow(operand) first"
+                "int8; let its annotate function call rules.narrow on that operand"
             )
-        return term
+        return self.terms[0]
 
     def map(self, move: Callable[[relax.Expr], relax.Expr]) -> Affine:
         """Return the value whose elements ``move`` rearranged."""
@@ -149,6 +154,7 @@ class Function:
 
     base: Term
     values: np.ndarray
+    is_narrow = False
 
     @classmethod
     def identity(cls, base: Term, steps: int) -> Function:
@@ -175,6 +181,7 @@ class Concat:
 
     fields: tuple[Affine | Function | relax.Expr, ...]
     axis: int
+    is_narrow = False
 
     def to_float(self, arith: Arithmetic) -> relax.Expr:
         """Emit the float32 value."""
