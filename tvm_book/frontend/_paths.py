@@ -75,14 +75,16 @@ class PathBuilder(relax.BlockBuilder):
         """Bind an expression, and each operator inside it, to a variable."""
         if not self.path or not isinstance(expr, relax.Call | relax.TupleGetItem):
             return super().emit(expr, name_hint)
-        expr = self.normalize(self._flat(expr))
-        return self._bind(relax.DataflowVar, expr)
+        return self._bind(relax.DataflowVar, self.normalize(self._flat(expr)))
 
-    def emit_result(self, result: relax.Expr, path: str = "") -> relax.Var:
-        """Bind the output of the dataflow block, which the module at `path` makes."""
-        self.path = path
-        result = self.normalize(result)
-        return self._bind(relax.Var, result) if path else self.emit_output(result)
+    def emit_results(self, results: list[relax.Expr]) -> relax.Var:
+        """Bind the output of the dataflow block: one result, or a tuple of several."""
+        only = results[0]
+        # an input or a constant has no module
+        self.path = module_path(only) if isinstance(only, relax.DataflowVar) else ""
+        if len(results) > 1 or not self.path:
+            return self.emit_output(only if len(results) == 1 else relax.Tuple(results))
+        return self._bind(relax.Var, only)
 
     def _bind(self, kind: type, expr: relax.Expr) -> relax.Var:
         variable = kind(path_to_name(self.path), expr.ty)

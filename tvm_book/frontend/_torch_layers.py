@@ -47,10 +47,11 @@ def _convolution(
             **options,
         )
     )
-    return result if bias is None else _add_bias(emit, result, bias, axis=1)
+    return result if bias is None else add_bias(emit, result, bias, axis=1)
 
 
-def _add_bias(emit: Emit, result: relax.Expr, bias: relax.Expr, axis: int) -> relax.Expr:
+def add_bias(emit: Emit, result: relax.Expr, bias: relax.Expr, axis: int) -> relax.Expr:
+    """Add a vector along one axis, spelled as the own bias of a layer."""
     shape = [1] * len(shape_of(result))
     shape[axis] = shape_of(bias)[0]
     return emit(op.add(result, emit(op.reshape(bias, shape))))
@@ -58,7 +59,7 @@ def _add_bias(emit: Emit, result: relax.Expr, bias: relax.Expr, axis: int) -> re
 
 def _linear(emit, node, input, weight, bias):
     result = emit(op.matmul(input, emit(op.permute_dims(weight))))
-    return result if bias is None else _add_bias(emit, result, bias, axis=-1)
+    return result if bias is None else add_bias(emit, result, bias, axis=-1)
 
 
 def _addmm(emit, node, self, mat1, mat2, beta, alpha):
@@ -69,7 +70,7 @@ def _addmm(emit, node, self, mat1, mat2, beta, alpha):
     if beta != 1:
         self = emit(op.multiply(self, constant(beta)))
     if len(shape_of(self)) == 1:
-        return _add_bias(emit, result, self, axis=-1)
+        return add_bias(emit, result, self, axis=-1)
     return emit(op.add(result, self))
 
 

@@ -15,8 +15,9 @@ from tvm import relax
 from tvm.relax.frontend.torch.exported_program_translator import ExportedProgramImporter
 
 from ._errors import UnsupportedModelError
+from ._finish import finish
 from ._inputs import ModelInput
-from ._paths import PathBuilder, module_path
+from ._paths import PathBuilder
 from ._torch_capture import Captured
 from ._torch_elementwise import ELEMENTWISE, dtype_name
 from ._torch_images import IMAGES
@@ -58,11 +59,12 @@ def to_relax(
             except UnsupportedModelError as error:
                 # The builder complains on stderr unless it is led to the end of its function.
                 failure, results = error, variables[:1]
-            output = _emit_output(builder, results)
+            output = builder.emit_results(results)
         builder.emit_func_output(output)
     if failure is not None:
         raise failure
-    return _finish(builder.get(), len(inputs), captured.tensors)
+    tensors = {name: _to_numpy(tensor) for name, tensor in captured.tensors.items()}
+    return finish(builder.get(), len(inputs), tensors)
 
 
 def _check_operators(calls: list[fx.Node], captured: Captured) -> None:
@@ -163,32 +165,6 @@ def _results(captured: Captured, importer: ExportedProgramImporter) -> list[rela
         for node, spec in zip(nodes, specs, strict=True)
         if spec.kind == OutputKind.USER_OUTPUT
     ]
-
-
-def _emit_output(builder: PathBuilder, results: list[relax.Expr]) -> relax.Var:
-    if len(results) > 1:
-        return builder.emit_result(relax.Tuple(results))
-    computed = isinstance(results[0], relax.DataflowVar)  # else it is an input or a constant
-    return builder.emit_result(results[0], module_path(results[0]) if computed else "")
-
-
-def _finish(
-    module: tvm.IRModule, input_count: int, tensors: dict[str, torch.Tensor]
-) -> tuple[tvm.IRModule, dict[str, tvm.runtime.Tensor]]:
-    """Drop what is not used; the parameters that stay are in the order of their first use."""
-    with tvm.transform.PassContext():  # whatever the caller's context switches off or prints
-        module = relax.transform.DeadCodeElimination()(module)
-        function = relax.transform.CanonicalizeBindings()(module)["main"]
-    inputs = list(function.params[:input_count])
-    parameters = [var for var in relax.analysis.free_vars(function.body) if var not in inputs]
-    main = relax.Function(
-        inputs + parameters, function.body, function.ret_ty, function.is_pure, function.attrs
-    )
-    # TVM's convention: what follows that many inputs is a parameter
-    main = main.with_attr("num_input", input_count)
-    names = [var.name for var in parameters]
-    params = {name: tvm.runtime.tensor(_to_numpy(tensors[name])) for name in names}
-    return tvm.IRModule({"main": main}), params
 
 
 def _to_constant(tensor: torch.Tensor) -> relax.Expr:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING, Any
 
 from ._inputs import parse_input_shapes
+from ._lock import IMPORTING
 from ._quiet import quiet
 
 if TYPE_CHECKING:
     import torch
     import tvm
-
-# While torch captures a model it swaps the model's tensors and patches its operator tables.
-_CAPTURE = threading.RLock()
 
 
 def from_pytorch(
@@ -119,6 +116,6 @@ def from_pytorch(
     from ._torch_to_relax import to_relax
 
     inputs = parse_input_shapes(input_shapes)
-    with _CAPTURE, quiet("torch"), plain_torch():
+    with IMPORTING, quiet("torch"), plain_torch():
         captured = capture(model, inputs)
         return to_relax(simplify(captured), inputs)
