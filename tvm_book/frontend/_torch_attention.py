@@ -36,13 +36,13 @@ def attention(
     scale = query.shape[-1] ** -0.5 if scale is None else scale
     scores = torch.matmul(query, key.transpose(-2, -1)) * scale
     if is_causal:
-        seen = torch.ones(scores.shape[-2:], dtype=torch.bool).tril()
-        scores = scores.masked_fill(~seen, float("-inf"))
+        later = torch.arange(scores.shape[-1]) > torch.arange(scores.shape[-2]).unsqueeze(-1)
+        scores = scores.masked_fill(later, float("-inf"))
     if attn_mask is None:
         weights = scores.softmax(-1)
     else:
         if attn_mask.dtype == torch.bool:
-            scores = scores.masked_fill(~attn_mask, float("-inf"))
+            scores = torch.where(attn_mask, scores, float("-inf"))
         else:
             scores = scores + attn_mask
         # where a mask leaves nothing in a row, torch gives zeros
