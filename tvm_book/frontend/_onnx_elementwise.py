@@ -70,6 +70,12 @@ def _softplus(emit: Emit, node: Node, x):
     return emit(op.where(emit(op.greater(x, constant(20))), x, soft))
 
 
+def _equal(emit: Emit, node: Node, a, b):
+    if _dtype(a) == "bool":  # TVM makes no code for the comparison of those
+        return emit(op.logical_not(emit(op.logical_xor(a, b))))
+    return emit(op.equal(a, b))
+
+
 def _divide(emit: Emit, node: Node, a, b):
     if "int" not in _dtype(a):
         return emit(op.divide(a, b))
@@ -149,6 +155,7 @@ ONNX_ELEMENTWISE: dict[str, Callable] = {
     "Elu": _elu,
     "PRelu": _prelu,
     "Softplus": _softplus,
+    "Equal": _equal,
     "Div": _divide,
     "Pow": _power,
     "Min": _chain(op.minimum),

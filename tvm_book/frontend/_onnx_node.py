@@ -30,6 +30,11 @@ class Operand:
         What computes the value.
     position : int
         Which of the results of `source` it is.
+
+    Attributes
+    ----------
+    is_stored : bool
+        Whether the value is a tensor of the model, or made of nothing else.
     """
 
     def __init__(
@@ -45,19 +50,14 @@ class Operand:
         self.is_weight = is_weight
         self.source = source
         self.position = position
+        sources = [] if source is None else [x for x in source.operands if x is not None]
+        made = bool(sources) and all(operand.is_stored for operand in sources)
+        self.is_stored = array is not None or made
 
     @property
     def is_known(self) -> bool:
         """Whether operators on the value are computed at import, as they are for shapes."""
         return self.array is not None and not self.is_weight
-
-    @cached_property
-    def is_stored(self) -> bool:
-        """Whether the value is a tensor of the model, or made of nothing else."""
-        if self.array is not None or self.source is None:
-            return self.array is not None
-        operands = [operand for operand in self.source.operands if operand is not None]
-        return bool(operands) and all(operand.is_stored for operand in operands)
 
     @property
     def expr(self) -> relax.Expr:

@@ -17,7 +17,7 @@ from ._onnx_node import Node
 _STOCK = frozenset(
     """
     Abs Acos Acosh And ArgMax ArgMin Asin Asinh Atan Atanh BitwiseAnd BitwiseNot BitwiseOr
-    BitwiseXor Ceil Cos Cosh DynamicQuantizeLinear Equal Erf Exp Floor GatherElements GatherND Gelu
+    BitwiseXor Ceil Cos Cosh DynamicQuantizeLinear Erf Exp Floor GatherElements GatherND Gelu
     GlobalLpPool Greater GreaterOrEqual GridSample Hardmax IsNaN LRN LeakyRelu Less LessOrEqual Log
     LogSoftmax LpPool MatMulInteger MeanVarianceNormalization Mish Mod Mul Neg Not Or Reciprocal
     ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceSumSquare Relu Round ScatterElements
