@@ -154,6 +154,10 @@ SHAPES = {
     "gather": ("Gather", [VECTOR], [ints(-1, 0, 4)], {"axis": 1}),
     "gather one": ("Gather", [VECTOR], [scalar(-2, "int64")], {"axis": 0}),
     "gather at run time": ("Gather", [VECTOR, ints(-1, 1, 2)], [], {}),
+    "one hot": (
+        *("OneHot", [ints(0, -1, 3, 9)], [scalar(4, "int64"), np.array([0.5, 2], "float32")]),
+        {"axis": 0, "dtype": "float32"},
+    ),
     "gather elements": ("GatherElements", [VECTOR, ints([0, 2], [1, -1])], [], {"axis": 0}),
     "gather nd": ("GatherND", [VECTOR, ints([0, 1], [2, 4])], [], {}),
     "scatter elements": (

@@ -131,6 +131,19 @@ def _gather(emit: Emit, node: Node, x, index):
     return emit(op.take(x, constant(rows, "int64"), axis=axis, mode="clip"))
 
 
+def _one_hot(emit: Emit, node: Node, index, *_):
+    depth = int(node.known(1, "depth").item())
+    off, on = node.known(2, "values")
+    rank = len(shape_of(index)) + 1
+    axis = node["axis"] % rank
+    index = emit(op.astype(emit(op.expand_dims(index, [axis])), "int64"))
+    negative = emit(op.less(index, constant(0, "int64")))
+    index = emit(op.where(negative, emit(op.add(index, constant(depth, "int64"))), index))
+    places = np.arange(depth).reshape([-1 if i == axis else 1 for i in range(rank)])
+    hit = emit(op.equal(index, constant(places, "int64")))
+    return emit(op.where(hit, constant(on, str(on.dtype)), constant(off, str(off.dtype))))
+
+
 ONNX_SHAPES: dict[str, Callable] = {
     "Reshape": _reshape,
     "Flatten": _flatten,
@@ -144,4 +157,5 @@ ONNX_SHAPES: dict[str, Callable] = {
     "Expand": _expand,
     "Tile": _tile,
     "Gather": _gather,
+    "OneHot": _one_hot,
 }
