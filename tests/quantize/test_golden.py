@@ -9,12 +9,12 @@ import tvm
 
 from tvm_book import conformance
 from tvm_book._signature import bind_params
-from tvm_book.quantize import qconfig
+from tvm_book.quantize import QConfig, qconfig
+from tvm_book.quantize._evaluate import Evaluator
 from tvm_book.quantize._graph import Graph
 from tvm_book.quantize._pipeline import annotate_passes
 from tvm_book.quantize.calibrate import choose_grids, kl_divergence
 from tvm_book.quantize.calibrate._grid import simulated
-from tvm_book.quantize.calibrate._observe import _compile, _Expose
 from tvm_book.quantize.calibrate.kl_divergence import KLDivergence
 from tvm_book.testing.golden import golden_cases
 
@@ -94,9 +94,8 @@ def test_calibration_finds_the_scales_of_relay(name, remember_divergences):
 def observed_values(annotated, case, number):
     """What the data looks like at ``simulated_quantize`` number ``number``."""
     call = simulated(Graph(annotated["main"]))[number]
-    run = _compile(_Expose(annotated, [call]).run())
-    outputs = [run(tvm.runtime.tensor(batch["data"]))[0].numpy() for batch in case.dataset]
-    return np.concatenate([out.reshape(-1) for out in outputs])
+    evaluator = Evaluator(Graph(annotated["main"]), [call.args[0]])
+    return np.concatenate([evaluator(batch)[0].reshape(-1) for batch in case.dataset])
 
 
 def is_reachable(scale, values):
@@ -107,9 +106,9 @@ def is_reachable(scale, values):
     rng = np.random.default_rng(0)
     for _ in range(16):
         noise = rng.integers(-2, 3, values.shape) * np.spacing(np.abs(values))
-        watcher = KLDivergence(values.size)
+        watcher = KLDivergence(QConfig())
         for number in range(KLDivergence.passes):
             watcher.update((values + noise).astype(np.float32), number)
-        if np.isclose(watcher.magnitude() / 128, scale, rtol=1e-6, atol=0):
+        if np.isclose(watcher.limits()[1] / 128, scale, rtol=1e-6, atol=0):
             return True
     return False

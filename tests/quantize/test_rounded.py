@@ -8,13 +8,13 @@ from tvm import relax
 
 from tests.quantize.graphs import conv, module
 from tvm_book.quantize import QConfig, quantize, rounded_tensors
-from tvm_book.quantize.calibrate import Grid, list_grids
+from tvm_book.quantize.calibrate import ALGORITHMS, Grid, list_grids
 from tvm_book.quantize.calibrate._ranges import make_grid
 
 FIRST = np.array([[0.25, -1], [2, 0.5]], "float32")  # sums of such numbers are exact
 SECOND = np.array([[1, 0.5], [-4, 3]], "float32")
 BATCHES = [{"x": np.array([[0.375, 1]], "float32")}, {"x": np.array([[-2, 0.125]], "float32")}]
-MODES = ["global_scale", "kl_divergence", "percentile"]
+MODES = sorted(ALGORITHMS)
 
 
 def two_layers():

@@ -1,22 +1,20 @@
-"""Check calibration data against a function's inputs."""
+"""Calibration data: any iterable of batches, checked one by one as they come."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from .._tensors import TensorSpec, to_tensor
 
-__all__ = ["check_dataset"]
+__all__ = ["Batches", "check_dataset"]
 
 
-def check_dataset(
-    dataset: Iterable[Mapping[str, Any]] | None, inputs: Sequence[TensorSpec], mode: str
-) -> list[dict[str, np.ndarray]]:
-    """Return the batches as NumPy arrays, or say what is wrong with them.
+class Batches:
+    """The batches of a dataset as NumPy arrays; none of them is kept.
 
     Parameters
     ----------
@@ -24,32 +22,83 @@ def check_dataset(
         NumPy, torch or TVM arrays.
     inputs : sequence of TensorSpec
         Of ``main``.
+
+    Raises
+    ------
+    ValueError, TypeError
+        While iterating: if there is no batch, or one has a wrong name, shape, dtype, or a NaN or
+        infinity.
+
+    Examples
+    --------
+    >>> batches = Batches([{"x": np.ones(2, "float32")}], [TensorSpec("x", (2,), "float32")])
+    >>> [batch["x"].tolist() for batch in batches]
+    [[1.0, 1.0]]
+    """
+
+    def __init__(self, dataset: Iterable[Mapping[str, Any]], inputs: Sequence[TensorSpec]):
+        self._dataset, self._inputs = dataset, inputs
+
+    def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
+        number = -1
+        for number, batch in enumerate(self._dataset):
+            yield _check_batch(batch, number, self._inputs)
+        if number < 0:
+            raise ValueError("dataset has no batch; give at least one")
+
+    def length(self) -> int | None:
+        """Return how many batches there are, if the dataset says so."""
+        try:
+            return len(self._dataset)
+        except TypeError:  # no length, or, as torch's loaders of streams, none that is known
+            return None
+
+    def count(self) -> int:
+        """Return how many batches there are, going through a dataset that does not say so."""
+        length = self.length()
+        return sum(1 for _ in self._dataset) if length is None else length
+
+    def repeatable(self) -> Batches:
+        """Return batches that can be gone through again: those of an iterator become a list."""
+        one_shot = isinstance(self._dataset, Iterator)
+        return Batches(list(self._dataset), self._inputs) if one_shot else self
+
+
+def check_dataset(
+    dataset: Iterable[Mapping[str, Any]] | None, inputs: Sequence[TensorSpec], mode: str
+) -> Batches:
+    """Return the batches of a dataset, or say that there are none.
+
+    Parameters
+    ----------
+    dataset : iterable of mappings from input name to array, optional
+    inputs : sequence of TensorSpec
+        Of ``main``.
     mode : str
         The ``calibrate_mode`` that asks.
 
     Returns
     -------
-    list of dict
+    Batches
 
     Raises
     ------
     ValueError, TypeError
-        If there is no data, or a batch has a wrong name, shape, dtype, or a NaN or infinity.
+        If there is no data, or it is no iterable of batches.
     """
     if dataset is None:
         raise ValueError(
             f"calibrate_mode={mode!r} needs calibration data: pass dataset=[{{name: array}}, ...], "
             "or use calibrate_mode='global_scale'"
         )
+    if isinstance(dataset, Batches):
+        return dataset
     if isinstance(dataset, Mapping) or not isinstance(dataset, Iterable):
         raise TypeError(
             f"dataset is a {type(dataset).__name__}; give a list of batches, each "
             f"{_example(inputs)}"
         )
-    batches = [_check_batch(batch, number, inputs) for number, batch in enumerate(dataset)]
-    if not batches:
-        raise ValueError("dataset has no batch; give at least one")
-    return batches
+    return Batches(dataset, inputs)
 
 
 def _example(inputs: Sequence[TensorSpec]) -> str:

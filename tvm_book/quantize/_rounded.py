@@ -10,12 +10,12 @@ import tvm
 from tvm import IRModule, relax
 
 from .._signature import bind_params, signature
-from ._dataset import check_dataset
+from ._dataset import Batches, check_dataset
+from ._evaluate import Evaluator
 from ._graph import Graph, to_numpy
 from ._pipeline import annotate_passes
 from .calibrate import Grid, choose_grids
 from .calibrate._grid import simulated
-from .calibrate._observe import _compile, _Expose
 from .config import QConfig, current_qconfig
 
 __all__ = ["RoundedTensor", "rounded_tensors"]
@@ -81,7 +81,7 @@ def rounded_tensors(
     mod = bind_params(mod, params)
     annotated = tvm.transform.Sequential(annotate_passes(config), name="Annotate")(mod)
     graph = Graph(annotated["main"])
-    batches = check_dataset(dataset, signature(mod)[0], config.calibrate_mode)
+    batches = check_dataset(dataset, signature(mod)[0], config.calibrate_mode).repeatable()
     calls = simulated(graph)
     watched = [call for call in calls if call.attrs["kind"] != "weight"]
     seen = iter(_activations(annotated, watched, batches))
@@ -91,16 +91,9 @@ def rounded_tensors(
     ]
 
 
-def _activations(
-    mod: IRModule, calls: Sequence[relax.Call], batches: Sequence[dict[str, np.ndarray]]
-) -> list[np.ndarray]:
-    if not calls:
-        return []
-    exposed = _Expose(mod, calls).run()
-    run, parts = _compile(exposed), []
-    for batch in batches:
-        inputs = [tvm.runtime.tensor(batch[param.name]) for param in exposed["main"].params]
-        parts.append([tensor.numpy().reshape(-1) for tensor in run(*inputs)])
+def _activations(mod: IRModule, calls: Sequence[relax.Call], batches: Batches) -> list[np.ndarray]:
+    evaluator = Evaluator(Graph(mod["main"]), [call.args[0] for call in calls], mod)
+    parts = [[value.reshape(-1) for value in evaluator(batch)] for batch in batches]
     return [np.concatenate(tensors) for tensors in zip(*parts, strict=True)]
 
 

@@ -12,6 +12,7 @@ from tvm.ir import GenericConst
 from .. import ops
 from .._graph import Graph, Rebuilder, module_path, op_name, operands, to_numpy
 from ..config import QConfig
+from ._collect import collect
 from ._ranges import make_grid, weight_magnitudes
 
 __all__ = ["Calibrate", "Grid", "SetGrids", "choose_grids", "list_grids", "simulated"]
@@ -130,7 +131,7 @@ def choose_grids(
         If a weight holds a NaN or infinity.
     """
     if limits is None:
-        limits = _limits(mod, config, dataset)
+        limits = collect(mod, config, dataset).limits()
     graph, limits, grids = Graph(mod["main"]), iter(limits), []
     for call, about in zip(simulated(graph), _descriptions(graph), strict=True):
         kind = str(call.attrs["kind"])
@@ -142,26 +143,6 @@ def choose_grids(
             low, high = next(limits)
         grids.append(Grid(kind, *make_grid(kind, low, high, config), *about))
     return grids
-
-
-def _limits(annotated, config, batches):
-    from ._observe import observe
-
-    graph = Graph(annotated["main"])
-    calls = [call for call in simulated(graph) if call.attrs["kind"] != "weight"]
-    if config.calibrate_mode in ("global_scale", "kl_divergence", "percentile"):
-        return [(-m, m) for m in observe(annotated, graph, calls, config, batches)]
-    from .._evaluate import Evaluator
-
-    limits = [(0.0, 0.0)] * len(calls)
-
-    def watch(i, t):
-        limits[i] = (min(limits[i][0], float(t.min())), max(limits[i][1], float(t.max())))
-
-    evaluator = Evaluator(graph, [call.args[0] for call in calls])
-    for batch in batches:
-        evaluator.run(batch, watch)
-    return limits
 
 
 class SetGrids(Rebuilder):

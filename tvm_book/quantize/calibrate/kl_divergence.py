@@ -7,10 +7,18 @@ because the chosen bin depends on their last bits.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
-__all__ = ["KLDivergence", "divergences"]
+from ._statistic import Extremes, flat, grid_family
 
+if TYPE_CHECKING:
+    from ..config import QConfig
+
+__all__ = ["KEY", "KLDivergence", "divergences"]
+
+KEY = "kl_divergence"
 BINS = 8001
 LEVELS = 255
 CENTRE = BINS // 2
@@ -20,37 +28,63 @@ SMALL = np.float32(1e-4)
 class KLDivergence:
     """Two passes: the range first, then the histogram that the threshold is chosen from.
 
+    An asymmetric grid covers the values below the threshold, and no more of either side than there
+    are values.
+
     Examples
     --------
+    >>> from tvm_book.quantize import QConfig
     >>> values = np.append(np.random.default_rng(0).standard_normal(5000), 40).astype("float32")
-    >>> watcher = KLDivergence(values.size)
+    >>> watcher = KLDivergence(QConfig())
     >>> for number in range(KLDivergence.passes):
     ...     watcher.update(values, number)
-    >>> watcher.magnitude() < 20  # the outlier at 40 is cut off
+    >>> watcher.limits()[1] < 20  # the outlier at 40 is cut off
     True
     """
 
     passes = 2
+    needs_count = False
 
-    def __init__(self, count: int):
-        self._largest = np.float32(0)
+    def __init__(self, config: QConfig, kind: str = "input", count: int | None = None):
+        self._symmetric = grid_family(kind, config).symmetric
+        self._extremes = Extremes()
         self._histogram = np.zeros(BINS, np.int64)
-        self._edges: np.ndarray | None = None
 
-    def update(self, values: np.ndarray, pass_number: int) -> None:
+    def update(self, values: Any, pass_number: int = 0) -> None:
         """Widen the range (pass 0) or fill the histogram (pass 1)."""
+        values = flat(values)
         if pass_number == 0:
-            self._largest = max(self._largest, np.abs(values).max())
-            return
-        # Python floats: the edges are then spaced in double precision, as NumPy 1 always did
-        limits = (-float(self._largest), float(self._largest))
-        counts, self._edges = np.histogram(values, bins=BINS, range=limits)
-        self._histogram += counts
+            self._extremes.update(values)
+        else:
+            self._histogram += np.histogram(values, bins=BINS, range=self._range())[0]
 
-    def magnitude(self) -> float:
-        """Return the upper edge of the window with the smallest divergence."""
+    def _range(self) -> tuple[float, float]:
+        # Python floats: the edges are then spaced in double precision, as NumPy 1 always did
+        return -self._extremes.magnitude, self._extremes.magnitude
+
+    def merge(self, other: KLDivergence) -> None:
+        """Add the histograms, or widen the range while there are none.
+
+        Raises
+        ------
+        ValueError
+            If the edges of the histograms differ.
+        """
+        second_pass = self._histogram.any() or other._histogram.any()
+        if second_pass and self._range() != other._range():
+            raise ValueError(
+                "the second passes of kl_divergence followed different first passes; merge the "
+                "shards after the first pass, and give the result to all of them as after="
+            )
+        self._extremes.merge(other._extremes)
+        self._histogram += other._histogram
+
+    def limits(self) -> tuple[float, float]:
+        """Return the range up to the upper edge of the window with the smallest divergence."""
         half_width = LEVELS // 2 + int(np.argmin(divergences(self._histogram)))
-        return float(self._edges[CENTRE + half_width + 1])
+        edges = np.histogram_bin_edges(np.empty(0, np.float32), BINS, self._range())
+        magnitude = float(edges[CENTRE + half_width + 1])
+        return (-magnitude, magnitude) if self._symmetric else self._extremes.clip(magnitude)
 
 
 def divergences(histogram: np.ndarray) -> np.ndarray:
