@@ -24,7 +24,8 @@ def _roll(emit, node, self, shifts, dims):
     flat = self if dims else emit(op.reshape(self, [-1]))
     for shift, axis in zip(shifts, dims or [0], strict=True):
         size = shape_of(flat)[axis]
-        flat = emit(op.take(flat, constant(np.roll(np.arange(size), shift), "int64"), axis=axis))
+        rows = constant(np.roll(np.arange(size), shift), "int64")
+        flat = emit(op.take(flat, rows, axis=axis, mode="clip"))
     return flat if dims else emit(op.reshape(flat, sizes))
 
 

@@ -104,10 +104,24 @@ class Bert(nn.Module):
 
 
 def bert_base(vocabulary: int = 30522, length: int = 512) -> Bert:
-    """Return a BERT-Base; the parameters are those of `Bert`."""
+    """Return a BERT-Base; the parameters are those of `Bert`.
+
+    Examples
+    --------
+    >>> from tvm_book.testing.models import bert_base
+    >>> sum(p.numel() for p in bert_base(vocabulary=1000, length=32).parameters())
+    86440704
+    """
     return Bert(768, 12, 12, vocabulary, length)
 
 
 def bert_tiny(vocabulary: int = 30522, length: int = 512) -> Bert:
-    """Return a BERT-Tiny, of two layers; the parameters are those of `Bert`."""
+    """Return a BERT-Tiny, of two layers; the parameters are those of `Bert`.
+
+    Examples
+    --------
+    >>> from tvm_book.testing.models import bert_tiny
+    >>> sum(p.numel() for p in bert_tiny().parameters())
+    4385920
+    """
     return Bert(128, 2, 2, vocabulary, length)

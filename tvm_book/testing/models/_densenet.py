@@ -98,5 +98,12 @@ class DenseNet(nn.Module):
 def densenet121(
     growth: int = 32, num_classes: int = 1000, depths: Sequence[int] = (6, 12, 24, 16)
 ) -> DenseNet:
-    """Return a DenseNet-121; the parameters are those of `DenseNet`."""
+    """Return a DenseNet-121; the parameters are those of `DenseNet`.
+
+    Examples
+    --------
+    >>> from tvm_book.testing.models import densenet121
+    >>> sum(p.numel() for p in densenet121(growth=16, depths=(3, 4, 5, 4)).parameters())
+    381364
+    """
     return DenseNet(depths, growth, num_classes)

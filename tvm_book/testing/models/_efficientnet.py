@@ -73,5 +73,12 @@ class EfficientNet(nn.Module):
 
 
 def efficientnet_b0(width: float = 1.0, num_classes: int = 1000) -> EfficientNet:
-    """Return an EfficientNet-B0; the parameters are those of the class."""
+    """Return an EfficientNet-B0; the parameters are those of the class.
+
+    Examples
+    --------
+    >>> from tvm_book.testing.models import efficientnet_b0
+    >>> sum(p.numel() for p in efficientnet_b0().parameters())
+    5288548
+    """
     return EfficientNet(width, num_classes)

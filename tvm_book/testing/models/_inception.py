@@ -75,5 +75,12 @@ class InceptionV3(nn.Module):
 def inception_v3(
     width: float = 1.0, num_classes: int = 1000, depths: Sequence[int] = (3, 4, 2)
 ) -> InceptionV3:
-    """Return an Inception v3; the parameters are those of the class."""
+    """Return an Inception v3; the parameters are those of the class.
+
+    Examples
+    --------
+    >>> from tvm_book.testing.models import inception_v3
+    >>> sum(p.numel() for p in inception_v3(width=0.25, depths=(1, 1, 1)).parameters())
+    1112672
+    """
     return InceptionV3(width, num_classes, depths)

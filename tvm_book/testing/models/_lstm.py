@@ -35,5 +35,12 @@ class SequenceLSTM(nn.Module):
 def lstm(
     inputs: int = 40, hidden: int = 128, depth: int = 2, num_classes: int = 10
 ) -> SequenceLSTM:
-    """Return a `SequenceLSTM`; the parameters are those of the class."""
+    """Return a `SequenceLSTM`; the parameters are those of the class.
+
+    Examples
+    --------
+    >>> from tvm_book.testing.models import lstm
+    >>> sum(p.numel() for p in lstm(inputs=16, hidden=64, depth=1).parameters())
+    21642
+    """
     return SequenceLSTM(inputs, hidden, depth, num_classes)

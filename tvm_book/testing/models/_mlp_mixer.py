@@ -36,6 +36,11 @@ class MlpMixer(nn.Module):
     width, depth : int, optional
         Size of a token, and number of blocks.
     num_classes : int, optional
+
+    Raises
+    ------
+    ValueError
+        `patch_size` does not divide `image_size`.
     """
 
     def __init__(
@@ -65,5 +70,12 @@ def mixer_s16(
     depth: int = 8,
     num_classes: int = 1000,
 ) -> MlpMixer:
-    """Return the Mixer-S/16 of the paper; the parameters are those of `MlpMixer`."""
+    """Return the Mixer-S/16 of the paper; the parameters are those of `MlpMixer`.
+
+    Examples
+    --------
+    >>> from tvm_book.testing.models import mixer_s16
+    >>> sum(p.numel() for p in mixer_s16(image_size=32, patch_size=8).parameters())
+    17494632
+    """
     return MlpMixer(image_size, patch_size, width, depth, num_classes)

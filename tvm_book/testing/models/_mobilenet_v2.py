@@ -72,5 +72,12 @@ class MobileNetV2(nn.Module):
 
 
 def mobilenet_v2(width: float = 1.0, num_classes: int = 1000) -> MobileNetV2:
-    """Return a MobileNetV2; the parameters are those of the class."""
+    """Return a MobileNetV2; the parameters are those of the class.
+
+    Examples
+    --------
+    >>> from tvm_book.testing.models import mobilenet_v2
+    >>> sum(p.numel() for p in mobilenet_v2().parameters())
+    3504872
+    """
     return MobileNetV2(width, num_classes)

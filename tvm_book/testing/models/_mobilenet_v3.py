@@ -114,10 +114,24 @@ class MobileNetV3(nn.Module):
 
 
 def mobilenet_v3_large(width: float = 1.0, num_classes: int = 1000) -> MobileNetV3:
-    """Return a MobileNetV3-Large; the parameters are those of `MobileNetV3`."""
+    """Return a MobileNetV3-Large; the parameters are those of `MobileNetV3`.
+
+    Examples
+    --------
+    >>> from tvm_book.testing.models import mobilenet_v3_large
+    >>> sum(p.numel() for p in mobilenet_v3_large().parameters())
+    5483032
+    """
     return MobileNetV3(_LARGE, 1280, width, num_classes)
 
 
 def mobilenet_v3_small(width: float = 1.0, num_classes: int = 1000) -> MobileNetV3:
-    """Return a MobileNetV3-Small; the parameters are those of `MobileNetV3`."""
+    """Return a MobileNetV3-Small; the parameters are those of `MobileNetV3`.
+
+    Examples
+    --------
+    >>> from tvm_book.testing.models import mobilenet_v3_small
+    >>> sum(p.numel() for p in mobilenet_v3_small().parameters())
+    2542856
+    """
     return MobileNetV3(_SMALL, 1024, width, num_classes)

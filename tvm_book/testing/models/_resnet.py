@@ -125,5 +125,12 @@ def resnet18(width: float = 1.0, num_classes: int = 1000) -> ResNet:
 def resnet50(
     width: float = 1.0, num_classes: int = 1000, depths: Sequence[int] = (3, 4, 6, 3)
 ) -> ResNet:
-    """Return a ResNet-50; the parameters are those of `ResNet`."""
+    """Return a ResNet-50; the parameters are those of `ResNet`.
+
+    Examples
+    --------
+    >>> from tvm_book.testing.models import resnet50
+    >>> sum(p.numel() for p in resnet50(width=0.25, depths=(1, 1, 1, 1)).parameters())
+    1019384
+    """
     return ResNet(Bottleneck, depths, width, num_classes)

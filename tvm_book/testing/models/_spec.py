@@ -49,7 +49,7 @@ class ModelSpec:
     >>> model(torch.from_numpy(sample["data"])).shape
     torch.Size([1, 1000])
     >>> spec.parameters(), spec.macs()
-    (831096, 11219968)
+    (831096, 11187200)
     """
 
     name: str
@@ -135,4 +135,4 @@ def _shape_and_dtype(described: Any) -> tuple[tuple[int, ...], str]:
 def _fit_size(inputs: tuple[tuple[str, Any], ...]) -> int:
     # Small images end as few pixels, which many samples have to make up for.
     values = sum(math.prod(_shape_and_dtype(described)[0][1:]) for _, described in inputs)
-    return min(max(2**20 // values, 16), 64)
+    return min(max(2**20 // values, 8), 64)

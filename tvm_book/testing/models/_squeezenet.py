@@ -65,5 +65,12 @@ class SqueezeNet(nn.Module):
 
 
 def squeezenet1_1(width: float = 1.0, num_classes: int = 1000) -> SqueezeNet:
-    """Return a SqueezeNet 1.1; the parameters are those of the class."""
+    """Return a SqueezeNet 1.1; the parameters are those of the class.
+
+    Examples
+    --------
+    >>> from tvm_book.testing.models import squeezenet1_1
+    >>> sum(p.numel() for p in squeezenet1_1().parameters())
+    1235496
+    """
     return SqueezeNet(width, num_classes)

@@ -79,5 +79,12 @@ class UNet(nn.Module):
 
 
 def unet(up: str = "transposed", width: float = 1.0, num_classes: int = 2, depth: int = 4) -> UNet:
-    """Return a U-Net; the parameters are those of the class."""
+    """Return a U-Net; the parameters are those of the class.
+
+    Examples
+    --------
+    >>> from tvm_book.testing.models import unet
+    >>> sum(p.numel() for p in unet("bilinear", width=0.125).parameters())
+    453922
+    """
     return UNet(up, width, num_classes, depth)

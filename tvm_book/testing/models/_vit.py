@@ -53,6 +53,11 @@ class VisionTransformer(nn.Module):
     width, depth, heads : int, optional
         Size of a token, number of blocks, attention heads in each.
     num_classes : int, optional
+
+    Raises
+    ------
+    ValueError
+        `patch_size` does not divide `image_size`.
     """
 
     def __init__(
@@ -88,5 +93,12 @@ def vit_tiny(
     heads: int = 3,
     num_classes: int = 1000,
 ) -> VisionTransformer:
-    """Return a ViT-Ti/16; the parameters are those of `VisionTransformer`."""
+    """Return a ViT-Ti/16; the parameters are those of `VisionTransformer`.
+
+    Examples
+    --------
+    >>> from tvm_book.testing.models import vit_tiny
+    >>> sum(p.numel() for p in vit_tiny().parameters())
+    5717416
+    """
     return VisionTransformer(image_size, patch_size, width, depth, heads, num_classes)
