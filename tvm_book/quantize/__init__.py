@@ -1,4 +1,4 @@
-"""The quantizer that Relay had, on Relax.
+"""Quantize after training: the quantizer that Relay had, and a more accurate scheme beside it.
 
 >>> from tvm_book import quantize
 >>> with quantize.qconfig(skip_conv_layers=[]):
@@ -12,9 +12,12 @@ from ._pipeline import quantize
 from ._rounded import rounded_tensors
 from .calibrate import Statistics
 from .config import QConfig, current_qconfig, qconfig
+from .presets import PRESETS
+from .qdq import realize_grids
 from .rules import Rule
 
 __all__ = [
+    "PRESETS",
     "QConfig",
     "Rule",
     "Statistics",
@@ -23,6 +26,7 @@ __all__ = [
     "ops",
     "qconfig",
     "quantize",
+    "realize_grids",
     "rounded_tensors",
     "rules",
 ]

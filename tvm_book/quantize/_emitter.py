@@ -8,6 +8,8 @@ from typing import Any
 from tvm import relax
 from tvm.ir import GenericConst
 
+from ..frontend._paths import path_to_name
+
 __all__ = ["Emitter"]
 
 
@@ -42,10 +44,12 @@ class Emitter:
         if isinstance(expr, (relax.Var, GenericConst)):
             return expr
         expr = self._typer.normalize(expr)
-        count = len(self._bindings)
-        var = relax.DataflowVar(self.path or f"lv{count or ''}", expr.ty)
+        var = relax.DataflowVar(self._name(), expr.ty)
         self._bindings.append(relax.VarBinding(var, expr))
         return var
+
+    def _name(self) -> str:
+        return path_to_name(self.path) if self.path else f"lv{len(self._bindings) or ''}"
 
     def function(
         self,

@@ -6,7 +6,6 @@ are visited depth-first from the result, operands left to right. `Graph` gives t
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -16,11 +15,10 @@ import tvm
 from tvm import IRModule, relax
 from tvm.ir import GenericConst, Op
 
+from .. import frontend
 from ._emitter import Emitter
 
 __all__ = ["Graph", "Rebuilder", "map_operands", "module_path", "op_name", "operands", "to_numpy"]
-
-_NUMBERED = re.compile(r"(lv|gv)\d*")
 
 
 def op_name(expr: Any) -> str:
@@ -29,12 +27,8 @@ def op_name(expr: Any) -> str:
 
 
 def module_path(var: relax.Expr) -> str:
-    """Path of the source model's module that made a variable, ``""`` if it is not known.
-
-    Importers name variables after modules; others are numbered.
-    """
-    name = var.name if isinstance(var, relax.Var) else ""
-    return "" if _NUMBERED.fullmatch(name) else name
+    """Path of the source model's module that made a variable, ``""`` if it is not known."""
+    return frontend.module_path(var) if isinstance(var, relax.Var) else ""
 
 
 def to_numpy(constant: GenericConst) -> np.ndarray:

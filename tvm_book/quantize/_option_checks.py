@@ -138,6 +138,22 @@ def _selectors(name, value):
     return _sequence(name, value, lambda item: isinstance(item, str) and bool(item), wanted)
 
 
+_MODES = _choice("global_scale", "kl_divergence", "percentile", "minmax", "moving_average", "mse")
+
+
+def _algorithm(name, value):
+    """Accept the name of an algorithm, or a class that is one."""
+    parts = ("passes", "needs_count", "update", "merge", "limits")
+    if not isinstance(value, type):
+        return _MODES(name, value)
+    if missing := [part for part in parts if not hasattr(value, part)]:
+        raise TypeError(
+            f"{name} is the class {value.__name__}, which has no {missing[0]!r}; write one like "
+            "tvm_book.quantize.calibrate.Statistic"
+        )
+    return value
+
+
 def _rules(name, value):
     def is_rule(item):
         return hasattr(item, "op") and hasattr(item, "realize")
@@ -152,9 +168,7 @@ CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "dtype_input": _signed,
     "dtype_weight": _signed,
     "dtype_activation": _choice("int32", "int16", "int64"),
-    "calibrate_mode": _choice(
-        "global_scale", "kl_divergence", "percentile", "minmax", "moving_average", "mse"
-    ),
+    "calibrate_mode": _algorithm,
     "global_scale": _positive,
     "percentile": _percent,
     "weight_scale": _choice("power2", "max", "mse"),

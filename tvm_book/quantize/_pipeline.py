@@ -12,13 +12,15 @@ from tvm import IRModule, relax
 from .._signature import bind_params, signature
 from ._dataset import check_dataset
 from ._graph import Graph
+from ._unruled import operators_without_rule
 from .annotate import Annotate
 from .bias_correction import CorrectBias
-from .calibrate import Calibrate
+from .calibrate import Calibrate, Statistics
 from .calibrate._grid import simulated
 from .config import QConfig, current_qconfig
 from .partition import Partition
 from .partition_conversions import PartitionConversions
+from .qdq import has_grids, realize_grids
 from .realize import Realize
 from .schemes import scheme_for
 from .simulate import Simulate
@@ -31,12 +33,16 @@ def quantize(
     params: Mapping[str, Any] | None = None,
     dataset: Iterable[Mapping[str, Any]] | None = None,
     config: QConfig | None = None,
+    statistics: Statistics | None = None,
 ) -> IRModule:
     """Quantize a float model after training.
 
-    The passes are those of Relay: prepare, partition, annotate, calibrate, realize. What is done
-    at which ``opt_level`` of the surrounding `tvm.transform.PassContext` is Relay's, too: from 3
-    on, batch norms and biases are folded so that they stay in integers.
+    The passes are those of Relay: prepare, partition, annotate, calibrate, realize. In Relay's
+    scheme, what is done at which ``opt_level`` of the surrounding `tvm.transform.PassContext` is
+    Relay's, too: from 3 on, batch norms and biases are folded so that they stay in integers.
+
+    A model that brings its own grids (``relax.quantize`` and ``relax.dequantize``, as quantized
+    ONNX models do) keeps them: nothing is calibrated, see `realize_grids`.
 
     Parameters
     ----------
@@ -45,14 +51,20 @@ def quantize(
     params : mapping from name to array, optional
         Values of the parameters of ``main``; NumPy, torch or TVM arrays. Never changed.
     dataset : iterable of mappings from input name to array, optional
-        Calibration batches; ``calibrate_mode="kl_divergence"`` and ``"percentile"`` need them.
+        Calibration batches, which every ``calibrate_mode`` but ``"global_scale"`` needs: a list, or
+        anything that can be gone through. A generator is kept in memory only if the data has to be
+        looked at more than once.
     config : QConfig, optional
         Instead of the `current_qconfig`.
+    statistics : Statistics, optional
+        What `observe` saw, instead of looking at the dataset again. With a dataset beside them,
+        biases are corrected on it; without one they are not.
 
     Returns
     -------
     IRModule
-        With parameters bound. If nothing is to be quantized: the float module, and a warning.
+        With parameters bound. If nothing is to be quantized: the float module, and a warning. One
+        warning names the operators that the scheme has no rule about; they stay in float.
 
     Raises
     ------
@@ -80,14 +92,19 @@ def quantize(
         raise TypeError(f"config is a {type(config).__name__}; make one with qconfig(...)")
     mod = bind_params(mod, params)
     inputs, _ = signature(mod)
+    if has_grids(mod):
+        return realize_grids(mod, config=config)
     annotated = tvm.transform.Sequential(annotate_passes(config), name="Annotate")(mod)
     if not simulated(Graph(annotated["main"])):
         warnings.warn(_nothing_to_quantize(config), UserWarning, stacklevel=2)
         return mod.clone()
+    if unruled := operators_without_rule(annotated, config):
+        warnings.warn(unruled, UserWarning, stacklevel=2)
     batches = None
-    if config.calibrate_mode != "global_scale":
+    if config.calibrate_mode != "global_scale" and (dataset is not None or statistics is None):
         batches = check_dataset(dataset, inputs, config.calibrate_mode)
-    calibrate = Calibrate.as_pass(config, batches)
+        batches = batches.repeatable() if config.bias_correction else batches
+    calibrate = Calibrate.as_pass(config, batches, statistics)
     passes = realize_passes(config, calibrate, batches)
     return tvm.transform.Sequential(passes, name="Realize")(annotated)
 

@@ -47,10 +47,10 @@ class QConfig:
         weights and accumulators are rounded to.
     dtype_input, dtype_weight, dtype_activation : str
         Storage type of the same three; a grid may be narrower than its storage.
-    calibrate_mode : str
+    calibrate_mode : str or type
         Where the ranges of activations come from: ``"global_scale"`` (one constant), or a look at a
         dataset by ``"minmax"``, ``"moving_average"``, ``"percentile"``, ``"kl_divergence"`` or
-        ``"mse"``.
+        ``"mse"``; or a class like `tvm_book.quantize.calibrate.Statistic`.
     global_scale : float
         Largest absolute activation that ``"global_scale"`` represents.
     percentile : float
@@ -123,7 +123,7 @@ class QConfig:
     dtype_input: str = _PRESET
     dtype_weight: str = _PRESET
     dtype_activation: str = _PRESET
-    calibrate_mode: str = _PRESET
+    calibrate_mode: str | type = _PRESET
     global_scale: float = _PRESET
     percentile: float = _PRESET
     weight_scale: str = _PRESET

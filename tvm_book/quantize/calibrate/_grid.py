@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +14,7 @@ from .._graph import Graph, Rebuilder, module_path, op_name, operands, to_numpy
 from ..config import QConfig
 from ._collect import collect
 from ._ranges import make_grid, weight_magnitudes
+from ._statistics import Statistics
 
 __all__ = ["Calibrate", "Grid", "SetGrids", "choose_grids", "list_grids", "simulated"]
 
@@ -173,5 +174,12 @@ class SetGrids(Rebuilder):
 class Calibrate(SetGrids):
     """The pass: choose the grids and write them."""
 
-    def __init__(self, mod: IRModule, config: QConfig, dataset: Sequence[dict] | None):
-        super().__init__(mod, choose_grids(mod, config, dataset))
+    def __init__(
+        self,
+        mod: IRModule,
+        config: QConfig,
+        dataset: Iterable[dict] | None = None,
+        statistics: Statistics | None = None,
+    ):
+        limits = collect(mod, config, dataset, statistics).limits()
+        super().__init__(mod, choose_grids(mod, config, limits=limits))

@@ -7,11 +7,10 @@ from typing import NamedTuple
 import numpy as np
 
 from ..config import QConfig
-from .mse import mse_magnitudes
+from ._mse_weights import mse_magnitudes
+from ._statistic import grid_family
 
 __all__ = ["Steps", "make_grid", "weight_magnitudes"]
-
-TABLE_BITS = 12
 
 
 class Steps(NamedTuple):
@@ -49,27 +48,17 @@ def make_grid(
     >>> [float(x) for x in make_grid("input", 0.0, 51.0, config)]
     [0.20000000298023224, 0.0, 255.0]
     """
-    if config.scheme == "relay":
-        steps = 1 << (config.get_nbit_by_kind(kind) - 1)
-        return _symmetric(low, high, steps, steps)
-    if kind == "weight" or kind == "symmetric" or (config.symmetric_input and kind == "input"):
-        nbit = config.nbit_weight if kind == "weight" else config.nbit_input
-        steps = 1 << (nbit - 1)
-        shifts = kind == "weight" and config.weight_scale == "power2"
-        return _symmetric(low, high, steps, steps if shifts else steps - 1)
-    steps = (1 << (TABLE_BITS if kind == "table" else config.nbit_input)) - 1
-    scale = np.float32((high - low) / steps)
+    family = grid_family(kind, config)
+    if family.symmetric:
+        scale = np.asarray(np.maximum(-low, high) / family.divisor, np.float32)
+        tiny = scale < np.finfo(np.float32).tiny
+        scale = np.where(tiny, np.float32(1 / family.divisor), scale)
+        return Steps(scale[()], np.float32(-family.steps), np.float32(family.steps))
+    scale = np.float32((high - low) / family.divisor)
     if scale < np.finfo(np.float32).tiny:
-        low, scale = 0.0, np.float32(1 / steps)
-    first = np.float32(np.clip(np.rint(low / scale), -steps, 0))
-    return Steps(scale, first, np.float32(first + steps))
-
-
-def _symmetric(low, high, steps: int, divisor: int) -> Steps:
-    """Return ``1 - steps .. steps - 1`` times a scale: the magnitude over ``divisor``."""
-    scale = np.asarray(np.maximum(-low, high) / divisor, np.float32)
-    scale = np.where(scale < np.finfo(np.float32).tiny, np.float32(1 / divisor), scale)
-    return Steps(scale[()], np.float32(1 - steps), np.float32(steps - 1))
+        low, scale = 0.0, np.float32(1 / family.divisor)
+    first = np.float32(np.clip(np.rint(low / scale), -family.steps, 0))
+    return Steps(scale, first, np.float32(first + family.steps))
 
 
 def _power_of_two_above(magnitudes: np.ndarray) -> np.ndarray:
@@ -106,7 +95,7 @@ def weight_magnitudes(weight: np.ndarray, axis: int | None, config: QConfig) -> 
         rows = np.moveaxis(weight, axis, 0).reshape(weight.shape[axis], -1)
         shape = tuple(-1 if i == axis else 1 for i in range(weight.ndim))
     if config.weight_scale == "mse":
-        magnitudes = mse_magnitudes(rows, config.nbit_weight)
+        magnitudes = mse_magnitudes(rows, config.nbit_weight, grid_family("weight", config).divisor)
     else:
         magnitudes = np.abs(rows).max(axis=1, initial=0.0).astype(np.float64)
         if config.weight_scale == "power2":

@@ -86,9 +86,11 @@ def grid_family(kind: str, config: QConfig) -> GridFamily:
     if config.scheme == "relay":
         half = 1 << (config.get_nbit_by_kind(kind) - 1)
         return GridFamily(True, half - 1, half)
-    if kind == "symmetric" or (config.symmetric_input and kind == "input"):
-        half = 1 << (config.nbit_input - 1)
-        return GridFamily(True, half - 1, half - 1)
+    if kind in ("symmetric", "weight") or (config.symmetric_input and kind == "input"):
+        is_weight = kind == "weight"
+        half = 1 << ((config.nbit_weight if is_weight else config.nbit_input) - 1)
+        by_shift = is_weight and config.weight_scale == "power2"
+        return GridFamily(True, half - 1, half if by_shift else half - 1)
     steps = (1 << (TABLE_BITS if kind == "table" else config.nbit_input)) - 1
     return GridFamily(False, steps, steps)
 

@@ -1,6 +1,9 @@
 """What each operator does in each pass: one file an operator family, one row an operator."""
 
 from ._table import rules_table
+from .affine.annotating import narrow
+from .affine.functions import pointwise
+from .affine.shape import move
 from .rule import (
     Rule,
     Scheme,
@@ -20,6 +23,9 @@ __all__ = [
     "keep_group",
     "keep_kind",
     "leave_float",
+    "move",
+    "narrow",
     "on_data",
+    "pointwise",
     "rules_table",
 ]

@@ -161,6 +161,10 @@ class Scheme:
         """Return the scheme with further rules, which come first."""
         return replace(self, rules=(*rules, *self.rules)) if rules else self
 
+    def has_rule(self, op: str) -> bool:
+        """Whether any rule is about an operator, if only to say why it stays in float."""
+        return op in self._by_op
+
     def rule_for(self, expr: relax.Expr) -> Rule:
         """Return the rule for an expression; one that leaves it in float if there is none."""
         rules = self._by_op.get(op_name(expr), ())

@@ -58,7 +58,7 @@ def _with_constant(a, call, args, number):
         exprs[1 - number] = x.expr
         # A narrow tensor times a number is the same tensor in other units.
         keeps = x.kind == INPUT and op_name(call) in ("relax.multiply", "relax.divide")
-        keeps = keeps and number == 1 and bool(to_numpy(args[1].expr).all())
+        keeps = keeps and number == 1 and bool((to_numpy(args[1].expr) > 0).all())
         return Annotated(a.emit(call, exprs), INPUT if keeps else ACTIVATION, base=base_of(x))
     exprs[1 - number] = narrow(a, call, args, 1 - number)
     return Annotated(a.emit(call, exprs), ACTIVATION)

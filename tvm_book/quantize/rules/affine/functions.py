@@ -14,7 +14,7 @@ from tvm import relax
 
 from ..._graph import op_name
 from ...annotate import ACTIVATION, INPUT, Annotated
-from ...calibrate._ranges import TABLE_BITS
+from ...calibrate._statistic import TABLE_BITS
 from ..rule import Rule, dequantize_all
 from .annotating import narrow, table_base, when_demanded
 from .values import Affine, Function

@@ -18,6 +18,7 @@ def _realize_simulated_quantize(r, call, args):
 
 
 _NORMALIZES = "mean and variance of each sample: in float, as cheap beside the layers around it"
+_SELECTS = "it chooses among elements; rare between layers"
 _EXPONENTIALS = "exponentials span orders of magnitude: 8 bits would lose the small ones"
 
 FLOAT = {
@@ -31,6 +32,17 @@ FLOAT = {
     "relax.maximum": "rare; the larger of two grids",
     "relax.minimum": "rare; the larger of two grids",
     "relax.variance": _NORMALIZES,
+    "relax.nn.rms_norm": _NORMALIZES,
+    "relax.where": _SELECTS,
+    "relax.cumsum": "its range grows with the length of the sum",
+    "relax.prod": "its range grows with every factor",
+    "relax.scatter_elements": _SELECTS,
+    "relax.scatter_nd": _SELECTS,
+    "relax.gather_elements": _SELECTS,
+    "relax.gather_nd": _SELECTS,
+    "relax.sort": _SELECTS,
+    "relax.topk": _SELECTS,
+    "relax.astype": "a change of type, not of value",
 }
 
 RULES = (

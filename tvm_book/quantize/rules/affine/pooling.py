@@ -33,15 +33,16 @@ def _realize_mean(r, call, args):
         return dequantize_all(r, call, args)
     term = x.narrow
     axes, keepdims = _axes(call)
-    count = math.prod(int(term.expr.ty.shape[axis]) for axis in axes)
+    summed = math.prod(int(term.expr.ty.shape[axis]) for axis in axes)
+    count = 1 if op_name(call) == "relax.sum" else summed
     total = r.arith.cast(term.expr, "int32")
     total = r.builder.emit(relax.op.sum(total, axis=axes, keepdims=keepdims))
-    return Affine((Term(total, term.scale / count, term.zero_point * count),))
+    return Affine((Term(total, term.scale / count, term.zero_point * summed),))
 
 
 def _axes(call: relax.Call) -> tuple[list[int], bool]:
     rank = len(call.args[0].ty.shape)
-    if op_name(call) != "relax.mean":
+    if op_name(call) not in ("relax.mean", "relax.sum"):
         return list(range(2, rank)), True
     axes = call.attrs.axis
     axes = range(rank) if axes is None else [int(axis) % rank for axis in axes]
@@ -163,4 +164,9 @@ RULES = (
     Rule("relax.nn.adaptive_avg_pool2d", why="windows of unequal sizes"),
     _mean("relax.nn.global_avg_pool2d", _is_float),
     _mean("relax.mean", _is_float),
+    _mean("relax.sum", _is_float),
+    *(
+        Rule(op, annotate=_annotate_max_pool, realize=on_data, asks="pass", when=_is_float)
+        for op in ("relax.max", "relax.min")  # steps are positive: the order of integers is theirs
+    ),
 )
