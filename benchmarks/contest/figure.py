@@ -8,13 +8,15 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
-from contest.table import FLOAT
+from contest.table import FLOAT, framework
 from tvm_book import viz
 
 __all__ = ["draw", "save"]
 
 PANELS = {"sqnr_db": "SQNR dB", "seconds": "seconds to quantize"}
+SCALES = {"seconds": "log"}  # some are a hundred times as slow as others
 
 
 def draw(records: Sequence[Mapping[str, Any]]) -> Figure:
@@ -34,19 +36,20 @@ def draw(records: Sequence[Mapping[str, Any]]) -> Figure:
     records = [record for record in records if record["contestant"] != FLOAT]
     networks = list(dict.fromkeys(record["network"] for record in records)) or [""]
     names = list(dict.fromkeys(record["contestant"] for record in records))
-    colors = {}
-    for record in records:
-        colors.setdefault(record["framework"], viz.COLORS[len(colors) % len(viz.COLORS)])
+    frameworks = list(dict.fromkeys(record["framework"] for record in records))
+    names.sort(key=lambda name: frameworks.index(framework(name)))
+    colors = {name: viz.COLORS[i % len(viz.COLORS)] for i, name in enumerate(frameworks)}
     size = (2 + 2.6 * len(networks), len(PANELS) * (1 + 0.19 * len(names)))
     with viz.style():
         figure, axes = plt.subplots(
-            len(PANELS), len(networks), figsize=size, sharey=True, squeeze=False
+            len(PANELS), len(networks), figsize=size, sharex="row", sharey=True, squeeze=False
         )
         for line, (key, label) in zip(axes, PANELS.items(), strict=True):
             for ax, network in zip(line, networks, strict=True):
                 here = [record for record in records if record["network"] == network]
                 _bars(ax, here, names, colors, key)
-                ax.set(xlabel=label, title=network)
+                ax.set(xlabel=label, title=network, xscale=SCALES.get(key, "linear"))
+            line[0].xaxis.set_minor_formatter(NullFormatter())  # powers of ten are enough
         figure.tight_layout()
     return figure
 

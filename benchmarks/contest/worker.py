@@ -56,7 +56,7 @@ def _measure(module: ModuleType, model: Any, batches: list, options: dict) -> tu
     gc.collect()
     memory.forget_peak()
     before = memory.resident_mib()
-    start = time.perf_counter()
+    start, cpu = time.perf_counter(), time.process_time()
     converted = module.convert(model, batches[0])
     between = time.perf_counter()
     quantized = module.quantize(converted, batches, options)
@@ -65,6 +65,7 @@ def _measure(module: ModuleType, model: Any, batches: list, options: dict) -> tu
         "convert_s": between - start,
         "quantize_s": end - between,
         "seconds": end - start,
+        "cpu_s": time.process_time() - cpu,
         "rss_before_mib": before,
         "rss_peak_mib": memory.peak_mib(),
     }
