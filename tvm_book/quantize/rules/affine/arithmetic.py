@@ -13,7 +13,7 @@ from ...annotate import ACTIVATION, INPUT, Annotated
 from ..rule import Rule, dequantize_all, leave_float
 from .annotating import base_of, is_demanded, is_scalar, is_wide, narrow, same_base, table_base
 from .functions import as_function, combine
-from .values import Affine, Function, Term
+from .values import Affine, Term
 
 __all__ = ["RULES"]
 
@@ -76,36 +76,23 @@ def _narrow_both(a, call, args):
 
 def _realize_sum(r, call, args):
     sign = -1.0 if op_name(call) == "relax.subtract" else 1.0
-    if not any(map(r.is_quantized, args)):
-        return dequantize_all(r, call, args)
     left, right = (_operand(r, arg) for arg in args)
-    if isinstance(left, np.ndarray):
-        left, right, signs = right, left, (sign, 1.0)
-    else:
-        signs = (1.0, sign)
-    if isinstance(right, np.ndarray):
-        if isinstance(left, Function):
-            return replace(left, values=left.values * np.float32(signs[0]) + _one(right, signs[1]))
-        if isinstance(left, Affine) and not left.is_clamped:
-            return _add_constant(r, _scaled(left, signs[0]), right * signs[1])
-        return dequantize_all(r, call, args)
-    sums = all(isinstance(x, Affine) and not x.is_clamped for x in (left, right))
-    if sums and not _shares_base(left, right):
-        right = _scaled(right, signs[1])
+    if _is_linear(left) and isinstance(right, np.ndarray):
+        return _add_constant(r, left, right * sign)
+    if _is_linear(right) and isinstance(left, np.ndarray):
+        return _add_constant(r, _scaled(right, sign), left)
+    if _is_linear(left) and _is_linear(right) and not _shares_base(left, right):
+        right = _scaled(right, sign)
         return Affine(left.terms + right.terms, left.offset + right.offset)
     return combine(r, call, args) or dequantize_all(r, call, args)
 
 
 def _realize_product(r, call, args):
-    if not any(map(r.is_quantized, args)):
-        return dequantize_all(r, call, args)
     left, right = (_operand(r, arg) for arg in args)
     if isinstance(left, np.ndarray):
         left, right = right, left
-    if isinstance(right, np.ndarray):
-        if isinstance(left, Function):
-            return replace(left, values=left.values * _one(right, 1.0))
-        return _scale_or_leave(r, call, args, left, right.astype(np.float64))
+    if _is_linear(left) and isinstance(right, np.ndarray):
+        return _scaled(left, right)
     if r.is_narrow(left) and r.is_narrow(right) and not _shares_base(left, right):
         x, y = (_centred(r, value.narrow) for value in (left, right))
         scale = left.narrow.scale * right.narrow.scale
@@ -115,9 +102,14 @@ def _realize_product(r, call, args):
 
 def _realize_quotient(r, call, args):
     left, right = (_operand(r, arg) for arg in args)
-    if isinstance(left, Affine) and isinstance(right, np.ndarray) and np.all(right):
-        return _scale_or_leave(r, call, args, left, 1 / right.astype(np.float64))
+    if _is_linear(left) and isinstance(right, np.ndarray) and np.all(right):
+        return _scaled(left, 1 / right.astype(np.float64))
     return combine(r, call, args) or dequantize_all(r, call, args)
+
+
+def _is_linear(value) -> bool:
+    """Whether constants may be multiplied and added to the terms of a value."""
+    return isinstance(value, Affine) and not value.is_clamped
 
 
 def _operand(r, arg):
@@ -125,19 +117,9 @@ def _operand(r, arg):
     return to_numpy(arg) if isinstance(arg, GenericConst) else arg
 
 
-def _one(constant: np.ndarray, sign: float) -> np.float32:
-    return np.float32(constant.reshape(-1)[0] * sign)
-
-
 def _shares_base(left, right) -> bool:
     left, right = as_function(left), as_function(right)
     return left is not None and right is not None and left.base.expr.same_as(right.base.expr)
-
-
-def _scale_or_leave(r, call, args, value, factor: np.ndarray):
-    if not isinstance(value, Affine) or value.is_clamped:
-        return dequantize_all(r, call, args)
-    return _scaled(value, factor)
 
 
 def _scaled(value: Affine, factor) -> Affine:

@@ -11,8 +11,9 @@ import math
 
 import numpy as np
 from tvm import relax
+from tvm.ir import GenericConst
 
-from ..._graph import op_name
+from ..._graph import op_name, to_numpy
 from ...annotate import ACTIVATION, INPUT, Annotated
 from ...calibrate._statistic import TABLE_BITS
 from ..rule import Rule, dequantize_all
@@ -49,10 +50,10 @@ def combine(r, call: relax.Call, args: list) -> Function | None:
     for function, arg in zip(functions, args, strict=True):
         if function is not None:
             values.append(torch.from_numpy(function.values))
-        elif r.is_quantized(arg) or not hasattr(arg, "value"):
+        elif not isinstance(arg, GenericConst) or to_numpy(arg).size != 1:
             return None
         else:
-            values.append(torch.from_numpy(np.array(arg.value.numpy(), np.float32).reshape(-1)))
+            values.append(torch.from_numpy(to_numpy(arg).astype(np.float32).reshape(-1)))
     return Function(bases[0], evaluate_call(call, values).numpy().astype(np.float32))
 
 
