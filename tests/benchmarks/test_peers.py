@@ -10,7 +10,6 @@ from torch import nn
 
 from tvm_book.testing import metric
 
-
 OWN = [FLOAT, "tvm_book/relay/percentile", "tvm_book/accurate/mse"]  # the others: tests/quantize
 PEERS = [name for name in CONTESTANTS if CONTESTANTS[name].needs]
 
