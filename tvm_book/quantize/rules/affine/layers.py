@@ -66,7 +66,7 @@ def _realize_layer(r, call, args):
     name, zero_point = op_name(call), int(x.zero_point)
     data, attrs = x.expr, {}
     if name == "relax.matmul":
-        bias = zero_point * w.astype(np.int64).sum(axis=-2)
+        bias = zero_point * w.astype(np.int64).sum(axis=-2, keepdims=w.ndim > 2)
         result = relax.op.matmul(data, weight.expr, out_dtype="int32")
     else:
         attrs = {option: getattr(call.attrs, option) for option in _OPTIONS}
