@@ -104,6 +104,7 @@ BAD_VALUES = [
     ("percentile", "99", TypeError, "percentile is '99'; give a positive number"),
     ("weight_granularity", "channels", ValueError, "did you mean 'channel'?"),
     ("weight_granularity", "channel", ValueError, "has no meaning in scheme='relay'"),
+    ("weight_rounding", "compensate", ValueError, "did you mean 'compensated'?"),
     ("symmetric_input", False, ValueError, "choose preset='accurate'"),
     ("requantize", "fixedpoint", ValueError, "did you mean 'fixed_point'?"),
     ("bias_correction", "on", TypeError, "give True or False"),

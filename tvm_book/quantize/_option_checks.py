@@ -173,6 +173,7 @@ CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "percentile": _percent,
     "weight_scale": _choice("power2", "max", "mse"),
     "weight_granularity": _choice("tensor", "channel"),
+    "weight_rounding": _choice("nearest", "compensated"),
     "symmetric_input": _flag,
     "requantize": _choice("fixed_point", "float"),
     "bias_correction": _flag,

@@ -17,6 +17,7 @@ from .annotate import Annotate
 from .bias_correction import CorrectBias
 from .calibrate import Calibrate, Statistics
 from .calibrate._grid import simulated
+from .compensate import CompensateRounding
 from .config import QConfig, current_qconfig
 from .partition import Partition
 from .partition_conversions import PartitionConversions
@@ -58,7 +59,7 @@ def quantize(
         Instead of the `current_qconfig`.
     statistics : Statistics, optional
         What `observe` saw, instead of looking at the dataset again. With a dataset beside them,
-        biases are corrected on it; without one they are not.
+        weights are compensated and biases corrected on it; without one they are not.
 
     Returns
     -------
@@ -103,7 +104,8 @@ def quantize(
     batches = None
     if config.calibrate_mode != "global_scale" and (dataset is not None or statistics is None):
         batches = check_dataset(dataset, inputs, config.calibrate_mode)
-        batches = batches.repeatable() if config.bias_correction else batches
+        looks_again = config.bias_correction or config.weight_rounding == "compensated"
+        batches = batches.repeatable() if looks_again else batches
     calibrate = Calibrate.as_pass(config, batches, statistics)
     passes = realize_passes(config, calibrate, batches)
     return tvm.transform.Sequential(passes, name="Realize")(annotated)
@@ -126,9 +128,11 @@ def realize_passes(
 ) -> list[tvm.transform.Pass]:
     """Return the passes from an annotated module to the result; the first one sets the grids.
 
-    Biases are corrected only if there are calibration batches to do so.
+    Weights are compensated and biases corrected only if there are calibration batches to do so.
     """
     passes = [calibrate]
+    if config.weight_rounding == "compensated" and batches is not None:
+        passes.append(CompensateRounding.as_pass(batches))
     if config.bias_correction and batches is not None:
         passes.append(CorrectBias.as_pass(batches))
     if config.do_simulation:

@@ -18,7 +18,7 @@ from ._graph import Graph, Rebuilder, op_name, to_numpy
 from .calibrate._grid import SIMULATED
 from .rules.affine.layers import LAYERS
 
-__all__ = ["CorrectBias", "mean_errors"]
+__all__ = ["CorrectBias", "first_batches", "is_rounded_layer", "mean_errors"]
 
 SAMPLES = 64  # a mean over images and positions needs no more
 
@@ -89,7 +89,7 @@ def mean_errors(
     from ._evaluate import Evaluator
 
     evaluator = Evaluator(graph, [graph.output])
-    pairs = [(evaluator.start(x), evaluator.start(x)) for x in _first_batches(dataset)]
+    pairs = [(evaluator.start(x), evaluator.start(x)) for x in first_batches(dataset)]
     errors: dict[relax.Var, np.ndarray] = {}
     for var in evaluator.order:
         expr = graph.bindings[var]
@@ -100,7 +100,7 @@ def mean_errors(
                 rounded[var] = pairs[0][1][var]
             else:
                 rounded[var] = evaluator.step(var, rounded)
-        if _is_rounded_layer(graph, expr):
+        if is_rounded_layer(graph, expr):
             error = _channel_means(expr, [(r[var] - e[var]) for e, r in pairs])
             errors[var] = error.numpy()
             for _, rounded in pairs:
@@ -111,7 +111,8 @@ def mean_errors(
     return errors
 
 
-def _first_batches(dataset: Iterable[Mapping[str, np.ndarray]]) -> list[Mapping[str, np.ndarray]]:
+def first_batches(dataset: Iterable[Mapping[str, np.ndarray]]) -> list[Mapping[str, np.ndarray]]:
+    """Return batches that hold `SAMPLES` samples together, or all there are."""
     batches, count = [], 0
     for batch in dataset:
         batches.append(batch)
@@ -121,7 +122,8 @@ def _first_batches(dataset: Iterable[Mapping[str, np.ndarray]]) -> list[Mapping[
     return batches
 
 
-def _is_rounded_layer(graph: Graph, expr: relax.Expr) -> bool:
+def is_rounded_layer(graph: Graph, expr: relax.Expr) -> bool:
+    """Whether an expression is a layer whose constant weight is rounded."""
     if op_name(expr) not in LAYERS:
         return False
     weight = graph.value(expr.args[1])

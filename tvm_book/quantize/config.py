@@ -60,6 +60,9 @@ class QConfig:
         is a shift; ``"max"`` takes it as it is; ``"mse"`` takes what minimizes the squared error.
     weight_granularity : str
         ``"tensor"``: one scale for all weights of a layer; ``"channel"``: one an output channel.
+    weight_rounding : str
+        ``"nearest"``: each weight for itself; ``"compensated"``: so that the outputs of its layer
+        change least on the calibration data.
     symmetric_input : bool
         Whether the grids of activations are symmetric around zero; otherwise they have a zero
         point.
@@ -128,6 +131,7 @@ class QConfig:
     percentile: float = _PRESET
     weight_scale: str = _PRESET
     weight_granularity: str = _PRESET
+    weight_rounding: str = _PRESET
     symmetric_input: bool = _PRESET
     requantize: str = _PRESET
     bias_correction: bool = _PRESET

@@ -9,10 +9,11 @@ import tvm
 from tvm import relax
 from tvm.ir import GenericConst
 
-from ._graph import Rebuilder, op_name, to_numpy
+from ._graph import Rebuilder, module_path, op_name, to_numpy
 from .config import QConfig
 from .equalize import Equalize
-from .prepare import SimplifyInference, fold_constants
+from .fold_constants import FoldConstants
+from .prepare import SimplifyInference
 
 __all__ = ["FoldIntoLayers", "SplitToSlices", "affine_passes"]
 
@@ -32,7 +33,7 @@ def affine_passes(config: QConfig) -> list[tvm.transform.Pass]:
     passes = [
         SimplifyInference.as_pass(),
         SplitToSlices.as_pass(),
-        fold_constants(),
+        FoldConstants.as_pass(),
         FoldIntoLayers.as_pass(),
     ]
     return passes + ([Equalize.as_pass()] if config.equalize else [])
@@ -63,6 +64,7 @@ class _Layer(NamedTuple):
     """A layer that is not emitted yet, because constants behind it may still be folded in."""
 
     call: relax.Call
+    path: str
     weight: np.ndarray
     bias: np.ndarray | None
 
@@ -88,7 +90,8 @@ class FoldIntoLayers(Rebuilder):
     def visit(self, var, expr):
         """Rewrite one binding."""
         if op_name(expr) in _LAYERS and isinstance(expr.args[1], GenericConst):
-            return _Layer(expr, to_numpy(expr.args[1]).astype(np.float64), None)
+            weight = to_numpy(expr.args[1]).astype(np.float64)
+            return _Layer(expr, module_path(var), weight, None)
         return self._fold(expr) or self.copy(expr)
 
     def _fold(self, expr: relax.Expr) -> _Layer | None:
@@ -106,13 +109,15 @@ class FoldIntoLayers(Rebuilder):
         return None if channels is None else _FOLDS[op_name(expr)](layer, channels, first)
 
     def _emit_layer(self, layer: _Layer) -> relax.Expr:
-        call = layer.call
+        call, outer = layer.call, self.builder.path
+        self.builder.path = layer.path
         weight = relax.const(layer.weight.astype(np.float32))
         result = self.emit(call, [self[call.args[0]], weight])
-        if layer.bias is None:
-            return result
-        bias = layer.bias.astype(np.float32).reshape(_result_shape(call))
-        return self.builder.emit(relax.op.add(result, relax.const(bias)))
+        if layer.bias is not None:
+            bias = layer.bias.astype(np.float32).reshape(_result_shape(call))
+            result = self.builder.emit(relax.op.add(result, relax.const(bias)))
+        self.builder.path = outer
+        return result
 
 
 def _result_shape(call: relax.Call) -> tuple[int, ...]:

@@ -22,6 +22,7 @@ _RELAY = {
     "percentile": 99.999,
     "weight_scale": "power2",
     "weight_granularity": "tensor",
+    "weight_rounding": "nearest",
     "symmetric_input": True,
     "requantize": "fixed_point",
     "bias_correction": False,
@@ -47,6 +48,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
             "calibrate_mode": "mse",
             "weight_scale": "mse",
             "weight_granularity": "channel",
+            "weight_rounding": "compensated",
             "symmetric_input": False,
             "bias_correction": True,
             "skip_dense_layer": False,
@@ -58,6 +60,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
 # Options that only one scheme reads; with the other one they have to stay as they are in _RELAY.
 AFFINE_ONLY = (
     "weight_granularity",
+    "weight_rounding",
     "symmetric_input",
     "requantize",
     "bias_correction",

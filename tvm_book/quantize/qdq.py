@@ -15,6 +15,7 @@ from . import ops
 from ._graph import Graph, Rebuilder, op_name, to_numpy
 from .annotate import INPUT, WEIGHT
 from .config import QConfig
+from .fold_constants import folded
 from .prepare import SimplifyInference
 from .prepare_affine import SplitToSlices
 from .realize import Realize
@@ -74,7 +75,7 @@ class RecogniseGrids(Rebuilder):
         if name == DEQUANTIZE:
             found = self._grid(expr)
         elif name in MOVES and isinstance(self[expr.args[0]], GenericConst):
-            found = _folded(expr, self[expr.args[0]])
+            found = folded(expr, [self[expr.args[0]]])
         elif name == "relax.permute_dims":
             found = self._moved_weight(expr)
         return self.copy(expr) if found is None else found
@@ -131,17 +132,6 @@ class RecogniseGrids(Rebuilder):
         axes = [int(i) % rank for i in call.attrs.axes or reversed(range(rank))]
         axis = axes.index(int(source.attrs.axis) % rank)
         return self._weight(stored.transpose(axes), scale, zero_point, axis)
-
-
-def _folded(call: relax.Call, constant: GenericConst) -> GenericConst:
-    """Rearrange a constant now. `FoldConstant` would fold rounded weights as well."""
-    import torch
-
-    from ._evaluate import evaluate_call
-
-    array = np.ascontiguousarray(to_numpy(constant))
-    moved = evaluate_call(call, [torch.from_numpy(array)]).numpy()
-    return relax.const(np.ascontiguousarray(moved), str(moved.dtype))
 
 
 def _same_grid(quantize: relax.Call, dequantize: relax.Call) -> bool:

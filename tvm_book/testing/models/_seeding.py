@@ -12,6 +12,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 __all__ = ["fill_weights", "fit_statistics"]
 
+_IMAGE_LAYERS = (_BatchNorm, nn.Conv2d, nn.ConvTranspose2d)
+
 
 def fill_weights(model: nn.Module, seed: int) -> None:
     """Draw every parameter anew.
@@ -21,6 +23,11 @@ def fill_weights(model: nn.Module, seed: int) -> None:
     embedding layers have 1 / fan-in, since layer norm or a saturating function stands beside them.
     Normalizations get scales between 0.5 and 1.5; what else there is, biases included, is normal
     with small deviations, so that none of it is zero as it would be before training.
+
+    Biases of convolutions and batch norms lie around 1, so that a ReLU cuts few values. Around 0 it
+    would cut half of them, and with batch norms in between every small difference, such as that of
+    rounding, would grow from layer to layer (Yang et al. 2019, arXiv:1902.08129): such a network
+    measures its depth, not the quality of its quantization.
 
     Parameters
     ----------
@@ -37,7 +44,11 @@ def fill_weights(model: nn.Module, seed: int) -> None:
                     parameter.uniform_(0.5, 1.5, generator=generator)
                 else:
                     deviation = _deviation(module, name, parameter)
-                    parameter.normal_(0, deviation, generator=generator)
+                    parameter.normal_(_mean(module, name), deviation, generator=generator)
+
+
+def _mean(module: nn.Module, name: str) -> float:
+    return 1.0 if name == "bias" and isinstance(module, _IMAGE_LAYERS) else 0.0
 
 
 def _deviation(module: nn.Module, name: str, parameter: nn.Parameter) -> float:
