@@ -26,7 +26,8 @@ def rules_table(rules: Iterable[Rule]) -> list[dict[str, Any]]:
         One row a rule. ``op`` and ``relay`` are its names; ``partition``, ``annotate`` and
         ``realize`` name the shared function that the rule uses, such as ``"keep_group"``, or are
         ``"own"``; ``integer`` says whether the operator computes in integers, ``skippable``
-        whether an option of the configuration can leave it in float.
+        whether an option of the configuration can leave it in float; ``why`` is the reason for
+        which the operator computes so, where one was written down.
 
     Examples
     --------
@@ -46,6 +47,7 @@ def _row(rule: Rule) -> dict[str, Any]:
         "realize": _name(rule.realize),
         "integer": rule.annotate is not leave_float and rule.realize is not dequantize_all,
         "skippable": rule.skip is not None,
+        "why": rule.why,
     }
 
 
