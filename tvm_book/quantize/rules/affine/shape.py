@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 from tvm import relax
 
 from ...annotate import INPUT, Annotated
@@ -45,12 +44,11 @@ def _realize_pad(r, call, args):
     if not r.is_narrow(x):
         return dequantize_all(r, call, args)
     term, attrs = x.narrow, call.attrs
-    value = np.rint(float(attrs.pad_value) / float(term.scale)) + int(term.zero_point)
-    value = float(np.clip(value, -128, 127))
+    border = float(term.zero_point)
 
     def pad(data):
         return r.builder.emit(
-            relax.op.nn.pad(data, attrs.pad_width, pad_mode=attrs.pad_mode, pad_value=value)
+            relax.op.nn.pad(data, attrs.pad_width, pad_mode=attrs.pad_mode, pad_value=border)
         )
 
     return x.map(pad)
@@ -71,6 +69,11 @@ def _realize_concat(r, call, args):
     if not any(map(r.is_quantized, args)):
         return dequantize_all(r, call, args)
     return Concat(tuple(args), int(call.attrs.axis))
+
+
+def _keeps_the_grid(call: relax.Call) -> bool:
+    """Whether a border lies on the grid of what it surrounds."""
+    return str(call.attrs.pad_mode) != "constant" or float(call.attrs.pad_value) == 0.0
 
 
 def _is_nearest(call: relax.Call) -> bool:
@@ -94,7 +97,14 @@ MOVES = (
 RULES = (
     *map(move, MOVES),
     move("relax.permute_dims", relay="transpose"),
-    Rule("relax.nn.pad", annotate=_annotate_move, realize=_realize_pad, asks="pass"),
+    Rule(
+        "relax.nn.pad",
+        when=_keeps_the_grid,
+        annotate=_annotate_move,
+        realize=_realize_pad,
+        asks="pass",
+    ),
+    Rule("relax.nn.pad", why="a border other than 0 may lie between the steps, or beyond them"),
     Rule(
         "relax.concat",
         relay="concatenate",
