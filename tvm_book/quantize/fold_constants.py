@@ -43,7 +43,8 @@ def folded(call: relax.Call, constants: Sequence[GenericConst]) -> GenericConst:
     tensors = iter([torch.from_numpy(np.array(to_numpy(constant))) for constant in constants])
     values = [_tensors(arg, tensors) for arg in call.args]
     value = evaluate_call(call, [value for value in values if value is not None])
-    return relax.const(np.ascontiguousarray(value.numpy()), str(call.ty.dtype))
+    array = np.array(value.numpy(), order="C")  # a number stays 0-d
+    return relax.const(array, str(call.ty.dtype))
 
 
 def _tensors(arg: relax.Expr, tensors: Iterator):
