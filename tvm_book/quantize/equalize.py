@@ -87,8 +87,9 @@ def _is_channel_bias(call: relax.Call) -> bool:
     if not isinstance(call.args[1], GenericConst):
         return False
     shape = [int(extent) for extent in call.args[1].ty.shape]
-    rank = len(call.ty.shape)
-    return shape in ([int(call.ty.shape[1]), *[1] * (rank - 2)], [1] * rank, [1] * (rank - 1), [])
+    rank, channels = len(call.ty.shape), int(call.ty.shape[1])
+    aligned = [1] * (rank - len(shape)) + shape
+    return aligned in ([1, channels, *[1] * (rank - 2)], [1] * rank)
 
 
 def _equalized(graph: Graph, pairs: list[_Pair]) -> dict[relax.Var, np.ndarray]:
