@@ -132,8 +132,8 @@ def realize_passes(
     """
     passes = [calibrate]
     if config.weight_rounding == "compensated" and batches is not None:
-        passes.append(CompensateRounding.as_pass(batches))
-    if config.bias_correction and batches is not None:
+        passes.append(CompensateRounding.as_pass(batches, config.bias_correction))
+    elif config.bias_correction and batches is not None:
         passes.append(CorrectBias.as_pass(batches))
     if config.do_simulation:
         passes.append(Simulate.as_pass())

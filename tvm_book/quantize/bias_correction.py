@@ -8,7 +8,7 @@ Correction", ICCV 2019, section 4.2, with measured means in place of those that 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 from tvm import IRModule, relax
@@ -36,9 +36,12 @@ class CorrectBias(Rebuilder):
 
     def __init__(self, mod: IRModule, dataset: Iterable[Mapping[str, np.ndarray]]):
         super().__init__(mod)
-        self._errors = mean_errors(self.graph, dataset)
+        self._errors = self._measure(dataset)
         self._uses = self.graph.use_counts()
         self._pending: dict[relax.Expr, np.ndarray] = {}
+
+    def _measure(self, dataset: Iterable[Mapping[str, np.ndarray]]) -> dict:
+        return mean_errors(self.graph, dataset)
 
     def visit(self, var, expr):
         """Add the correction to a bias, or behind a layer that has none."""
@@ -68,7 +71,10 @@ class CorrectBias(Rebuilder):
 
 
 def mean_errors(
-    graph: Graph, dataset: Iterable[Mapping[str, np.ndarray]]
+    graph: Graph,
+    dataset: Iterable[Mapping[str, np.ndarray]],
+    visit_layer: Callable[[relax.Call, list[dict]], None] | None = None,
+    correct: bool = True,
 ) -> dict[relax.Var, np.ndarray]:
     """Measure by how much rounding shifts the mean of each output channel of each layer.
 
@@ -78,6 +84,10 @@ def mean_errors(
         Annotated and calibrated.
     dataset : iterable of mappings from input name to array
         Calibration batches, of which the first are looked at, as many as hold 64 samples.
+    visit_layer : callable (layer, values of each batch) -> None, optional
+        Called before each layer with what the rounded model computed so far; may change its weight.
+    correct : bool
+        Whether layers are corrected on the way; if not, nothing is returned.
 
     Returns
     -------
@@ -93,6 +103,9 @@ def mean_errors(
     errors: dict[relax.Var, np.ndarray] = {}
     for var in evaluator.order:
         expr = graph.bindings[var]
+        is_layer = is_rounded_layer(graph, expr)
+        if is_layer and visit_layer is not None:
+            visit_layer(expr, [rounded for _, rounded in pairs])
         for exact, rounded in pairs:
             is_rounding = op_name(expr) == SIMULATED
             exact[var] = exact[expr.args[0]] if is_rounding else evaluator.step(var, exact)
@@ -100,7 +113,7 @@ def mean_errors(
                 rounded[var] = pairs[0][1][var]
             else:
                 rounded[var] = evaluator.step(var, rounded)
-        if is_rounded_layer(graph, expr):
+        if is_layer and correct:
             error = _channel_means(expr, [(r[var] - e[var]) for e, r in pairs])
             errors[var] = error.numpy()
             for _, rounded in pairs:

@@ -15,8 +15,8 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from tvm import IRModule, relax
 
-from ._graph import Graph, Rebuilder, op_name, to_numpy
-from .bias_correction import first_batches, is_rounded_layer
+from ._graph import op_name, to_numpy
+from .bias_correction import CorrectBias, mean_errors
 from .rules.affine.layers import channel_axis
 
 __all__ = ["CompensateRounding", "compensated", "second_moments"]
@@ -26,8 +26,11 @@ BLOCK = 32  # inputs between two updates of all weights that are still to come
 DAMPING = 0.01  # of the mean diagonal, added to it: for inputs that hardly vary
 
 
-class CompensateRounding(Rebuilder):
+class CompensateRounding(CorrectBias):
     """The pass: move weights to the steps on which they make up for each other's rounding.
+
+    What is left of a layer's mean error goes into its bias, at once: once weights are moved, nobody
+    can tell any more what they were.
 
     Parameters
     ----------
@@ -35,42 +38,38 @@ class CompensateRounding(Rebuilder):
         Annotated and calibrated. Grids stay as they are.
     dataset : iterable of mappings from input name to array
         Calibration batches; the first ones are looked at.
+    correct_bias : bool
     """
 
-    def __init__(self, mod: IRModule, dataset: Iterable[Mapping[str, np.ndarray]]):
-        super().__init__(mod)
-        self._weights = _compensated_weights(self.graph, first_batches(dataset))
+    def __init__(
+        self,
+        mod: IRModule,
+        dataset: Iterable[Mapping[str, np.ndarray]],
+        correct_bias: bool = True,
+    ):
+        self._weights: dict[relax.Var, np.ndarray] = {}
+        self._corrects = correct_bias
+        super().__init__(mod, dataset)
+
+    def _measure(self, dataset):
+        return mean_errors(self.graph, dataset, self._compensate, self._corrects)
+
+    def _compensate(self, layer: relax.Call, values: list[dict]) -> None:
+        import torch
+
+        x, weight = layer.args
+        moments = second_moments(layer, [value[x] for value in values])
+        if moments is not None:
+            new = _compensate_layer(self.graph.bindings[weight], channel_axis(layer), moments)
+            self._weights[weight] = new
+            for value in values:
+                value[weight] = torch.from_numpy(new)
 
     def visit(self, var, expr):
         """Replace a weight before it is rounded: it lies on its grid now."""
         if var not in self._weights:
-            return self.copy(expr)
+            return super().visit(var, expr)
         return self.emit(expr, [relax.const(self._weights[var]), *expr.args[1:]])
-
-
-def _compensated_weights(
-    graph: Graph, batches: list[Mapping[str, np.ndarray]]
-) -> dict[relax.Var, np.ndarray]:
-    """Go through the rounded model once; each layer sees what those before it now make."""
-    import torch
-
-    from ._evaluate import Evaluator
-
-    evaluator = Evaluator(graph, [graph.output])
-    values, weights = [evaluator.start(batch) for batch in batches], {}
-    for var in evaluator.order:
-        expr = graph.bindings[var]
-        if is_rounded_layer(graph, expr):
-            moments = second_moments(expr, [value[expr.args[0]] for value in values])
-            if moments is not None:
-                new = _compensate_layer(graph.bindings[expr.args[1]], channel_axis(expr), moments)
-                weights[expr.args[1]] = new
-                for value in values:
-                    value[expr.args[1]] = torch.from_numpy(new)
-        for value in values:
-            value[var] = evaluator.step(var, value)
-            evaluator.forget(var, value)
-    return weights
 
 
 def _compensate_layer(rounding: relax.Call, axis: int, moments) -> np.ndarray:
