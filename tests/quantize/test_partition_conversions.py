@@ -1,12 +1,17 @@
 """partition_conversions: what goes into the three functions, and that they compute the same."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tvm
 from tvm import relax
 
+import tvm_book
 from tests.quantize.graphs import array, constant, conv, module, op_names, run
+from tvm_book.frontend import from_pytorch
 from tvm_book.quantize import QConfig, quantize
+from tvm_book.testing.models import MODELS
 
 SHAPE = (1, 3, 4, 4)
 X = array(*SHAPE, scale=2)
@@ -143,3 +148,17 @@ def test_other_functions_are_kept():
     mod["other"] = other.with_attr("global_symbol", "other")
     parts = quantize(mod, config=QConfig(skip_conv_layers=None, partition_conversions="enabled"))
     tvm.ir.assert_structural_equal(parts["other"], mod["other"])
+
+
+def test_the_affine_scheme_splits_at_its_quantize_and_dequantize():
+    """Its ResNet is integral in the middle, whatever the opt_level."""
+    mod, params = from_pytorch(MODELS["resnet18"].build(), list(MODELS["resnet18"].inputs))
+    config = QConfig(preset="accurate", calibrate_mode="global_scale")
+    whole = quantize(mod, params, config=config)
+    parts = quantize(
+        mod, params, config=dataclasses.replace(config, partition_conversions="fully_integral")
+    )
+    assert op_names(parts, "quantize_inputs") == ["quantize"]
+    assert op_names(parts, "dequantize_outputs") == ["dequantize"]
+    (x,) = MODELS["resnet18"].sample(0, 1)
+    np.testing.assert_array_equal(tvm_book.compile(parts)(**x), tvm_book.compile(whole)(**x))

@@ -26,6 +26,7 @@ _CONVERSIONS = {
     "relax.astype",
     "relax.clip",
     "relax.multiply",
+    "relax.quantize",
     "relax.right_shift",
     "relax.round_half_away",
 }
