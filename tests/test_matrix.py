@@ -23,19 +23,19 @@ ACCURATE = quantize.QConfig(preset="accurate")
 MARGIN = 3.0
 SQNR_DB = {
     "resnet18": 39.1,
-    "resnet50": 34.1,
-    "mobilenet_v2": 25.2,
-    "mobilenet_v3_small": 25.9,
-    "efficientnet_b0": 24.6,
-    "squeezenet1_1": 30.4,
-    "densenet121": 30.6,
+    "resnet50": 33.6,
+    "mobilenet_v2": 25.5,
+    "mobilenet_v3_small": 26.1,
+    "efficientnet_b0": 24.7,
+    "squeezenet1_1": 30.6,
+    "densenet121": 30.1,
     "inception_v3": 27.8,
-    "unet": 33.0,
-    "unet_bilinear": 31.9,
-    "mixer_s16": 35.4,
-    "vit_tiny": 30.9,
-    "bert_tiny": 34.2,
-    "lstm": 31.3,
+    "unet": 32.9,
+    "unet_bilinear": 31.5,
+    "mixer_s16": 35.1,
+    "vit_tiny": 31.6,
+    "bert_tiny": 33.9,
+    "lstm": 31.4,
 }
 
 
