@@ -16,6 +16,7 @@ import platform
 import sys
 import tempfile
 from collections.abc import Sequence
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,7 @@ def document(options: argparse.Namespace, records: list[dict[str, Any]]) -> dict
     """Return all that goes into the JSON file."""
     return {
         "schema": SCHEMA,
+        "date": datetime.now(timezone.utc).date().isoformat(),
         "machine": _machine(options.threads),
         "versions": {name: _version(name) for name in PACKAGES},
         "results": records,

@@ -76,7 +76,7 @@ def test_one_failure_stops_nobody(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(accuracy, "CONTESTANTS", table)
     accuracy.main(["--networks", "resnet", "--output", str(tmp_path / "out")])
     result = json.loads((tmp_path / "out" / "accuracy.json").read_text())
-    assert list(result) == ["schema", "machine", "versions", "results", "targets"]
+    assert list(result) == ["schema", "date", "machine", "versions", "results", "targets"]
     assert result["versions"]["torch"] == torch.__version__
     records = {record["contestant"]: record for record in result["results"]}
     assert list(records) == ["gone/x", "broken/x", FLOAT]  # vit/x is for another network
