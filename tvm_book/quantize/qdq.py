@@ -85,8 +85,8 @@ class RecogniseGrids(Rebuilder):
         if not all(isinstance(number, GenericConst) for number in numbers):
             return None
         scale, zero_point = map(to_numpy, numbers)
-        if isinstance(stored, GenericConst):
-            return self._weight(to_numpy(stored), scale, zero_point, int(call.attrs.axis))
+        if isinstance(self[stored], GenericConst):  # perhaps one that was rearranged
+            return self._weight(to_numpy(self[stored]), scale, zero_point, int(call.attrs.axis))
         source = self.graph.value(stored)
         if op_name(source) != QUANTIZE or scale.size != 1 or not _same_grid(source, call):
             return None
