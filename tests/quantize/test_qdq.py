@@ -286,7 +286,7 @@ def test_a_model_quantized_by_onnx_runtime(activations, per_channel):
     for seed in (100, 101, 102):
         (expected,) = runtime(proto, {"data": images(seed)})
         errors.append(np.abs(run_integer(data=images(seed)) - expected) / step)
-    # Both round exact sums to the nearest step; ONNX Runtime rounds after each operator, and float
-    # sums of its own fall on the other side of a tie: one step, for a few.
+    # Both round to the nearest step. Float sums of ONNX Runtime may fall on the other side of a tie
+    # and move a result by a step: none of these 30 does, one is let pass.
     assert np.max(errors) < 1.01
-    assert np.mean(np.array(errors) > 0.01) < 0.2
+    assert (np.array(errors) > 0.01).sum() <= 1
