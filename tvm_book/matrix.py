@@ -44,7 +44,7 @@ NO_RULE = "no rule"
 class InFloat(NamedTuple):
     """Operators of one name that stay in float for one reason.
 
-    Attributes
+    Parameters
     ----------
     op : str
     count : int

@@ -23,7 +23,7 @@ def from_onnx(
 
     Parameters
     ----------
-    model : str, os.PathLike or onnx.ModelProto
+    model : str, os.PathLike or ModelProto
         The file, or the model in memory; it is not changed. Opsets from 13 on are read as they
         are, older ones after a conversion by onnx itself.
     input_shapes : list of (name, shape) or dict, optional

@@ -39,8 +39,6 @@ class Statistics:
     ----------
     passes_done : int
         How often the data was seen.
-    complete : bool
-        Whether `quantize` needs nothing more.
     name : str
         Of the algorithm.
 
