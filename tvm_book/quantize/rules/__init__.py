@@ -1,7 +1,7 @@
 """What each operator does in each pass: one file an operator family, one row an operator."""
 
 from ._table import rules_table
-from .affine.annotating import narrow
+from .affine.annotating import narrow, when_demanded
 from .affine.functions import pointwise
 from .affine.shape import move
 from .rule import (
@@ -28,4 +28,5 @@ __all__ = [
     "on_data",
     "pointwise",
     "rules_table",
+    "when_demanded",
 ]
