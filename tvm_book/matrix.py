@@ -24,8 +24,8 @@ from ._signature import bind_params
 from .frontend import from_pytorch
 from .quantize import QConfig, quantize
 from .quantize._graph import Graph, op_name
+from .quantize._layers import LAYERS
 from .quantize.annotate import Annotate
-from .quantize.rules.affine.layers import LAYERS
 from .quantize.rules.rule import leave_float
 from .quantize.schemes import scheme_for
 from .testing import cosine_similarity, max_abs_error, sqnr_db

@@ -15,8 +15,8 @@ from tvm import IRModule, relax
 from tvm.ir import GenericConst
 
 from ._graph import Graph, Rebuilder, op_name, to_numpy
+from ._layers import LAYERS
 from .calibrate._grid import SIMULATED
-from .rules.affine.layers import LAYERS
 
 __all__ = ["CorrectBias", "first_batches", "is_rounded_layer", "mean_errors"]
 

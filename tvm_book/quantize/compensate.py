@@ -16,8 +16,8 @@ import numpy as np
 from tvm import IRModule, relax
 
 from ._graph import op_name, to_numpy
+from ._layers import channel_axis
 from .bias_correction import CorrectBias, mean_errors
-from .rules.affine.layers import channel_axis
 
 __all__ = ["CompensateRounding", "compensated", "second_moments"]
 

@@ -10,22 +10,13 @@ from tvm import relax
 from tvm.ir import GenericConst
 
 from ._graph import Rebuilder, module_path, op_name, to_numpy
+from ._layers import LAYERS
 from .config import QConfig
 from .equalize import Equalize
 from .fold_constants import FoldConstants
 from .prepare import SimplifyInference
 
 __all__ = ["FoldIntoLayers", "SplitToSlices", "affine_passes"]
-
-# operator: the axis of its weight that holds the output channels, and that of its result
-_LAYERS = {
-    "relax.nn.conv1d": (0, 1),
-    "relax.nn.conv2d": (0, 1),
-    "relax.nn.conv3d": (0, 1),
-    "relax.nn.conv1d_transpose": (1, 1),
-    "relax.nn.conv2d_transpose": (1, 1),
-    "relax.matmul": (-1, -1),
-}
 
 
 def affine_passes(config: QConfig) -> list[tvm.transform.Pass]:
@@ -89,7 +80,7 @@ class FoldIntoLayers(Rebuilder):
 
     def visit(self, var, expr):
         """Rewrite one binding."""
-        if op_name(expr) in _LAYERS and isinstance(expr.args[1], GenericConst):
+        if op_name(expr) in LAYERS and isinstance(expr.args[1], GenericConst):
             weight = to_numpy(expr.args[1]).astype(np.float64)
             return _Layer(expr, module_path(var), weight, None)
         return self._fold(expr) or self.copy(expr)
@@ -121,14 +112,14 @@ class FoldIntoLayers(Rebuilder):
 
 
 def _result_shape(call: relax.Call) -> tuple[int, ...]:
-    axis = _LAYERS[op_name(call)][1] % len(call.ty.shape)
+    axis = LAYERS[op_name(call)][1] % len(call.ty.shape)
     return (-1, *(1,) * (len(call.ty.shape) - 1 - axis))
 
 
 def _per_channel(number: np.ndarray, call: relax.Call) -> np.ndarray | None:
     """Return one number for each output channel, None if the constant differs within one."""
     rank = len(call.ty.shape)
-    axis = _LAYERS[op_name(call)][1] % rank
+    axis = LAYERS[op_name(call)][1] % rank
     channels = int(call.ty.shape[axis])
     if number.ndim > rank:
         return None
@@ -139,7 +130,7 @@ def _per_channel(number: np.ndarray, call: relax.Call) -> np.ndarray | None:
 
 
 def _scaled(layer: _Layer, factor: np.ndarray) -> _Layer:
-    axis = _LAYERS[op_name(layer.call)][0] % layer.weight.ndim
+    axis = LAYERS[op_name(layer.call)][0] % layer.weight.ndim
     groups = int(getattr(layer.call.attrs, "groups", 1))
     weight, bias = layer.weight, None if layer.bias is None else layer.bias * factor
     if op_name(layer.call).endswith("_transpose") and groups > 1:

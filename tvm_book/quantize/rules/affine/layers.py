@@ -7,28 +7,15 @@ from tvm import relax
 from tvm.ir import GenericConst
 
 from ..._graph import op_name, to_numpy
+from ..._layers import channel_axis
 from ...annotate import ACTIVATION, INPUT, SYMMETRIC, WEIGHT, Annotated
 from ..rule import Rule, dequantize_all, leave_float
 from .annotating import narrow
 from .values import Affine, Term
 
-__all__ = ["LAYERS", "RULES", "channel_axis"]
+__all__ = ["RULES"]
 
 _OPTIONS = ("strides", "padding", "dilation", "groups", "data_layout", "kernel_layout")
-
-# operator: the axis of its weight that holds the output channels, and that of its result
-LAYERS = {
-    "relax.nn.conv1d": (0, 1),
-    "relax.nn.conv2d": (0, 1),
-    "relax.nn.conv1d_transpose": (1, 1),
-    "relax.nn.conv2d_transpose": (1, 1),
-    "relax.matmul": (-1, -1),
-}
-
-
-def channel_axis(call: relax.Call) -> int:
-    """Return the axis of a layer's weight that holds its output channels."""
-    return LAYERS[op_name(call)][0] % len(call.args[1].ty.shape)
 
 
 def _has_constant_weight(call: relax.Call) -> bool:
