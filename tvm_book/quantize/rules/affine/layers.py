@@ -13,7 +13,7 @@ from ..rule import Rule, dequantize_all, leave_float
 from .annotating import narrow
 from .values import Affine, Term
 
-__all__ = ["RULES"]
+__all__ = ["RULES", "pad_with_zero"]
 
 _OPTIONS = ("strides", "padding", "dilation", "groups", "data_layout", "kernel_layout")
 
@@ -57,7 +57,8 @@ def _realize_layer(r, call, args):
         result = relax.op.matmul(data, weight.expr, out_dtype="int32")
     else:
         attrs = {option: getattr(call.attrs, option) for option in _OPTIONS}
-        data, attrs["padding"] = _pad(r, data, attrs["padding"], zero_point, name)
+        if not name.endswith("_transpose"):  # whose border is no part of its input
+            data, attrs["padding"] = pad_with_zero(r, data, attrs["padding"], zero_point)
         result = _convolution(call, data, weight.expr, attrs)
         bias = zero_point * _response_to_ones(call, w, attrs)
     scale = x.scale * _output_scale(call, weight.scale)
@@ -71,13 +72,13 @@ def _convolution(call: relax.Call, data: relax.Expr, weight: relax.Expr, attrs: 
     return emit(data, weight, **attrs, out_layout=call.attrs.out_layout, out_dtype="int32")
 
 
-def _pad(r, data: relax.Expr, padding, zero_point: int, name: str):
+def pad_with_zero(r, data: relax.Expr, padding, zero_point: int):
     """Surround data with its zero point, so that the border stands for zero.
 
-    The border of a transposed convolution is no part of its input, and needs nothing.
+    Returns the data, and the padding that is left to do.
     """
     padding = [int(p) for p in padding]
-    if zero_point == 0 or not any(padding) or name.endswith("_transpose"):
+    if zero_point == 0 or not any(padding):
         return data, padding
     half = len(padding) // 2
     width = [0, 0, 0, 0]

@@ -11,6 +11,7 @@ from ..._graph import op_name
 from ...annotate import ACTIVATION, INPUT, Annotated
 from ..rule import Rule, dequantize_all, on_data
 from .annotating import narrow, when_demanded
+from .layers import pad_with_zero
 from .values import Affine, Term
 
 __all__ = ["RULES"]
@@ -56,13 +57,7 @@ def _realize_avg_pool(r, call, args):
         return dequantize_all(r, call, args)
     term = x.narrow
     data, window, strides, dilation, padding = _window(call, term)
-    if any(padding) and int(term.zero_point):
-        width = [0, 0, 0, 0]
-        half = len(padding) // 2
-        for before, after in zip(padding[:half], padding[half:], strict=True):
-            width += [before, after]
-        data = r.builder.emit(relax.op.nn.pad(data, width, pad_value=float(term.zero_point)))
-        padding = [0] * len(padding)
+    data, padding = pad_with_zero(r, data, padding, int(term.zero_point))
     channels = int(data.ty.shape[1])
     ones = relax.const(np.ones((channels, 1, *window), np.int8), "int8")
     convolve = relax.op.nn.conv1d if len(window) == 1 else relax.op.nn.conv2d
