@@ -67,6 +67,27 @@ def test_numbers_stand_right_and_text_left():
     assert re.findall(r"<th[^>]*text-align: (\w+)", html) == ["right", "left", "left"]
 
 
+@pytest.mark.parametrize(
+    ("texts", "side"),
+    [
+        (("97.50", "8.1"), "right"),
+        (("97.50", None), "right"),
+        (("97.50", 8), "right"),
+        (("3/3", "8.1"), "left"),
+        (("", "8.1"), "left"),
+        ((True, "8.1"), "left"),
+    ],
+)
+def test_formatted_numbers_stand_right_unless_one_is_no_number(texts, side):
+    html = table([{"n": text} for text in texts])._repr_html_()
+    assert set(re.findall(r"text-align: (\w+)", html)) == {side}
+
+
+def test_printed_chinese_takes_two_places_a_character():
+    shown = table([{"算法": "最大", "位": 8}, {"算法": "mse", "位": 10}])
+    assert repr(shown) == "算法  位\n----  --\n最大   8\nmse   10"
+
+
 def test_printed_form():
     shown = table([{"n": 1, "name": "one"}, {"n": 100, "name": None}])
     assert repr(shown) == "n    name\n---  ----\n  1  one\n100"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import unicodedata
 from collections.abc import Iterable, Mapping
 from numbers import Integral, Real
 from typing import Any
@@ -20,6 +21,8 @@ def table(
     digits: int = 4,
 ) -> Table:
     """Make a table out of rows.
+
+    A column of numbers stands to the right, and so does one of texts that all read as numbers.
 
     Parameters
     ----------
@@ -82,7 +85,7 @@ class Table:
 
     def __repr__(self) -> str:
         lines = [self.headings, *self.rows]
-        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        widths = [max(map(_width, column)) for column in zip(*lines, strict=True)]
         left, rule = [False] * len(widths), ["-" * width for width in widths]
         body = [_line(row, widths, self._numeric) for row in self.rows]
         return "\n".join([_line(self.headings, widths, left), _line(rule, widths, left), *body])
@@ -103,18 +106,31 @@ class Table:
 
 
 def _line(cells: list[str], widths: list[int], right: list[bool]) -> str:
-    padded = (
-        cell.rjust(width) if to_right else cell.ljust(width)
-        for cell, width, to_right in zip(cells, widths, right, strict=True)
-    )
+    padded = []
+    for cell, width, to_right in zip(cells, widths, right, strict=True):
+        blanks = " " * (width - _width(cell))
+        padded.append(blanks + cell if to_right else cell + blanks)
     return "  ".join(padded).rstrip()
+
+
+def _width(text: str) -> int:
+    # A Chinese character takes the place of two letters in a terminal.
+    return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text)
 
 
 def _is_numeric(values: Iterable[Any]) -> bool:
     present = [value for value in values if value is not None]
-    return bool(present) and all(
-        isinstance(value, Real) and not isinstance(value, _BOOL) for value in present
-    )
+    return bool(present) and all(map(_reads_as_number, present))
+
+
+def _reads_as_number(value: Any) -> bool:
+    if isinstance(value, str):
+        try:
+            float(value)
+        except ValueError:
+            return False
+        return True
+    return isinstance(value, Real) and not isinstance(value, _BOOL)
 
 
 def _text(value: Any, digits: int) -> str:
