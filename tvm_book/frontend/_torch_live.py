@@ -7,6 +7,8 @@ from torch import fx
 from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind
 
+from ._torch_nodes import input_specs
+
 
 def constant_scalars(program: ExportedProgram) -> dict[fx.Node, torch.Tensor]:
     """Compute the 0-d tensors that depend on constants only.
@@ -14,8 +16,8 @@ def constant_scalars(program: ExportedProgram) -> dict[fx.Node, torch.Tensor]:
     A traced module computes with sizes in this form, e.g. the square root of a head's width.
     """
     constants = {
-        spec.arg.name: program.constants[spec.target]
-        for spec in program.graph_signature.input_specs
+        node: program.constants[spec.target]
+        for node, spec in input_specs(program).items()
         if spec.kind == InputKind.CONSTANT_TENSOR
     }
     known: dict[fx.Node, torch.Tensor] = {}
@@ -23,8 +25,8 @@ def constant_scalars(program: ExportedProgram) -> dict[fx.Node, torch.Tensor]:
         value = node.meta.get("val")
         if not isinstance(value, torch.Tensor) or value.dim() > 0:
             continue
-        if node.op == "placeholder" and node.name in constants:
-            known[node] = constants[node.name]
+        if node in constants:
+            known[node] = constants[node]
         elif _is_pure(node) and all(source in known for source in node.all_input_nodes):
             args, kwargs = fx.map_arg((node.args, node.kwargs), known.__getitem__)
             known[node] = node.target(*args, **kwargs)

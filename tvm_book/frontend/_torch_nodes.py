@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 from torch import fx
+from torch.export import ExportedProgram
+from torch.export.graph_signature import InputSpec
 
 _FRAME = re.compile(r'File "([^"]+)", line (\d+), in [^\n]*(?:\n +(\S[^\n]*))?')
 _SCRIPT_FRAME = re.compile(r"([^\n(]+)\((\d+)\): ")
@@ -23,6 +25,12 @@ def arguments(node: fx.Node) -> dict[str, Any]:
     values.update(zip((a.name for a in schema), node.args, strict=False))
     values.update(node.kwargs)
     return values
+
+
+def input_specs(program: ExportedProgram) -> dict[fx.Node, InputSpec]:
+    """Return what each placeholder is; by position, for a copied graph has names of its own."""
+    placeholders = program.graph.find_nodes(op="placeholder")
+    return dict(zip(placeholders, program.graph_signature.input_specs, strict=True))
 
 
 def operator_name(node: fx.Node) -> str:

@@ -6,6 +6,8 @@ from torch import fx
 from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind
 
+from ._torch_nodes import input_specs
+
 
 def module_paths(program: ExportedProgram) -> dict[fx.Node, str]:
     """Return the path of the innermost module around each operator, "" for the model itself.
@@ -15,15 +17,15 @@ def module_paths(program: ExportedProgram) -> dict[fx.Node, str]:
     ``F.linear(x, self.fc.weight)``.
     """
     owners = {
-        spec.arg.name: spec.target.rpartition(".")[0]
-        for spec in program.graph_signature.input_specs
+        node: spec.target.rpartition(".")[0]
+        for node, spec in input_specs(program).items()
         if spec.kind in (InputKind.PARAMETER, InputKind.BUFFER)
     }
     weights: dict[fx.Node, str] = {}  # parameters, and what is made of nothing else
     paths = {}
     for node in program.graph.nodes:
-        if node.op == "placeholder" and node.name in owners:
-            weights[node] = owners[node.name]
+        if node in owners:
+            weights[node] = owners[node]
         elif node.op == "call_function":
             sources = node.all_input_nodes
             owner = next((weights[source] for source in sources if source in weights), "")

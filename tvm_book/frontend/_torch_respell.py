@@ -13,11 +13,10 @@ from ._torch_resize import RESIZING
 aten = torch.ops.aten
 
 
-def respell(module: fx.GraphModule) -> None:
+def respell(graph: fx.Graph) -> None:
     """Give flatten and resizing the one form that the rest of the importer expects."""
-    _flatten(module.graph)
-    _resize(module.graph)
-    module.recompile()
+    _flatten(graph)
+    _resize(graph)
 
 
 def _flatten(graph: fx.Graph) -> None:

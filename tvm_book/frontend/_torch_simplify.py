@@ -14,6 +14,7 @@ from torch.export.graph_signature import OutputKind, TensorArgument
 from ._errors import UnsupportedModelError
 from ._torch_attention import attention
 from ._torch_capture import Captured
+from ._torch_core import spell_core
 from ._torch_respell import respell
 
 aten = torch.ops.aten
@@ -48,9 +49,12 @@ _KEPT = (
 
 def simplify(captured: Captured) -> Captured:
     """Make the program functional and decompose what Relax has no operator for."""
-    _check_outputs(captured.program)
-    respell(captured.program.graph_module)
-    program = captured.program.run_decompositions(_decompositions())
+    program = captured.program
+    _check_outputs(program)
+    respell(program.graph)
+    if not spell_core(program.graph):
+        program.graph_module.recompile()
+        program = program.run_decompositions(_decompositions())
     _check_pure(program)
     return replace(captured, program=program)
 

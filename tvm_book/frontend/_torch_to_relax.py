@@ -23,7 +23,7 @@ from ._torch_elementwise import ELEMENTWISE, dtype_name
 from ._torch_images import IMAGES
 from ._torch_layers import LAYERS, constant, shape_of
 from ._torch_live import constant_scalars, live_calls
-from ._torch_nodes import arguments, locate, operator_name
+from ._torch_nodes import arguments, input_specs, locate, operator_name
 from ._torch_paths import module_paths
 from ._torch_stock import STOCK
 
@@ -92,10 +92,16 @@ def _problem(node: fx.Node) -> str | None:
         return f"the result size of {name} depends on the values of its input"
     if torch.Tag.nondeterministic_seeded in node.target.tags:
         return f"{name} is random (dropout is, if it was captured in training mode)"
-    known = node.target.__name__ in _CONVERTERS or node.target.__name__ in STOCK
-    if not known or node.target.namespace != "aten":
+    if not is_convertible(node):
         return f"there is no conversion for {name}"
     return None
+
+
+def is_convertible(node: fx.Node) -> bool:
+    """Whether an operator of torch has a conversion."""
+    if not isinstance(node.target, torch._ops.OpOverload) or node.target.namespace != "aten":
+        return False
+    return node.target.__name__ in _CONVERTERS or node.target.__name__ in STOCK
 
 
 def _is_static(value: torch.Tensor) -> bool:
@@ -107,11 +113,9 @@ def _declare(
 ) -> list[relax.Var]:
     """Make a variable per input and per named tensor, and constants of the other tensors."""
     program = captured.program
-    specs = {spec.arg.name: spec for spec in program.graph_signature.input_specs}
     names = (item.name for item in inputs)
     user_inputs, parameters = [], {}
-    for node in program.graph.find_nodes(op="placeholder"):
-        spec = specs[node.name]
+    for node, spec in input_specs(program).items():
         value = node.meta["val"]
         type_ = relax.TensorType(list(value.shape), dtype_name(value.dtype))
         if spec.kind == InputKind.USER_INPUT:
