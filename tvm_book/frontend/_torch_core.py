@@ -146,6 +146,7 @@ _SPELLINGS: dict[Any, Spelling] = {
     aten.conv_transpose2d.input: _convolution(transposed=True),
     aten.conv_transpose3d.input: _convolution(transposed=True),
     aten.dropout.default: Spelling(lambda add, input, **_: input, lambda train, **_: not train),
+    aten.relu6.default: Spelling(lambda add, self: add(aten.hardtanh.default, self, 0, 6)),
     aten.reshape.default: Spelling(_reshape),
     aten.scaled_dot_product_attention.default: Spelling(_attention, _is_plain_attention),
     aten.silu.default: Spelling(_silu),
@@ -163,6 +164,7 @@ _FUNCTIONAL = {
     aten.hardtanh_.default: aten.hardtanh.default,
     aten.leaky_relu_.default: aten.leaky_relu.default,
     aten.mul_.Tensor: aten.mul.Tensor,
+    aten.relu6_.default: aten.relu6.default,
     aten.relu_.default: aten.relu.default,
     aten.silu_.default: aten.silu.default,
 }

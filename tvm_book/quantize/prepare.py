@@ -146,9 +146,9 @@ class GroupedConv1dToConv2d(Rebuilder):
 
     def visit(self, var, expr):
         """Rewrite one binding."""
-        attrs, emit = expr.attrs, self.builder.emit
-        if op_name(expr) != "relax.nn.conv1d" or int(attrs.groups) == 1:
+        if op_name(expr) != "relax.nn.conv1d" or int(expr.attrs.groups) == 1:
             return self.copy(expr)
+        attrs, emit = expr.attrs, self.builder.emit
         if (attrs.data_layout, attrs.kernel_layout) != ("NCW", "OIW"):
             return self.copy(expr)
         left, right = (int(p) for p in attrs.padding)
