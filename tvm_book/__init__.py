@@ -43,6 +43,9 @@ def compile(
     mod: tvm.IRModule,
     target: str | dict | tvm.target.Target = "llvm",
     params: Mapping[str, Any] | None = None,
+    *,
+    isa: str | None = None,
+    threads: int | None = None,
 ) -> CompiledModel:
     """Compile the function `main` of a Relax module for this machine's CPU.
 
@@ -57,6 +60,11 @@ def compile(
     params : mapping of str to array, optional
         Values for inputs of `main` that become constants of the compiled program: the weights of
         a float module. NumPy, torch and TVM arrays are taken, and copied.
+    isa : str, optional
+        Instruction set of the kernels: a key of `tvm_book.backend.isa.LEVELS`, such as
+        ``"avx512-vnni"`` or ``"portable"``. By default the best that this CPU and `target` have.
+    threads : int, optional
+        How many threads the kernels are cut for. By default as many as there are cores.
 
     Returns
     -------
@@ -96,7 +104,8 @@ def compile(
     resolved = backend.resolve_target(target)
     bound = backend.bind_params(mod, params)
     inputs, outputs = backend.signature(bound)
-    return CompiledModel(backend.build(bound, resolved), inputs, outputs, resolved)
+    built = backend.build(bound, resolved, isa, threads)
+    return CompiledModel(built.executable, inputs, outputs, resolved, built)
 
 
 def load(path: str | os.PathLike[str]) -> CompiledModel:

@@ -6,10 +6,11 @@
 
 from .._signature import bind_params, signature
 from .._tensors import TensorSpec, to_tensor
-from ._build import build, cpu_pipeline
+from ._build import Built, build, cpu_pipeline
 from ._target import missing_features, resolve_target
 
 __all__ = [
+    "Built",
     "TensorSpec",
     "bind_params",
     "build",

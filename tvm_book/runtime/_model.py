@@ -12,7 +12,7 @@ import numpy as np
 import tvm
 from tvm import relax
 
-from ..backend import TensorSpec, missing_features
+from ..backend import Built, TensorSpec, missing_features
 from . import _library
 from ._arguments import bind_arguments, to_numpy
 from ._benchmark import Benchmark, measure
@@ -31,6 +31,8 @@ class CompiledModel:
         What `main` takes and returns.
     target : tvm.target.Target
         What the code was compiled for.
+    built : Built, optional
+        What is known of its kernels.
 
     Examples
     --------
@@ -57,8 +59,10 @@ class CompiledModel:
         inputs: Sequence[TensorSpec],
         outputs: Sequence[TensorSpec],
         target: tvm.target.Target,
+        built: Built | None = None,
     ) -> None:
         self._executable = executable
+        self._built = built
         self._inputs = tuple(inputs)
         self._outputs = tuple(outputs)
         self._target = target

@@ -1,0 +1,27 @@
+"""Operators with loops of their own, and which kernel computes each."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from tvm import relax
+
+from . import _conv, _matmul
+
+__all__ = ["ANCHORS", "Anchor"]
+
+
+class Anchor(Protocol):
+    """A module with these two functions."""
+
+    def accepts(self, walk: Any, var: relax.Var) -> bool:
+        """Whether there is a kernel for this call."""
+
+    def plan(self, walk: Any, group: Any) -> Any:
+        """Return the `Plan` for it."""
+
+
+ANCHORS: dict[str, Anchor] = {
+    "relax.nn.conv2d": _conv,
+    "relax.matmul": _matmul,
+}

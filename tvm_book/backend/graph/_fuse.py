@@ -1,0 +1,92 @@
+"""Which operators become one kernel: an anchor with all that follows on the same elements."""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from dataclasses import dataclass, field
+
+from tvm import relax
+
+from ...quantize._graph import Graph, op_name
+from ..kernels._elementwise import ELEMENTWISE
+from ._program import tensor_operands
+
+__all__ = ["Group", "fuse", "shape_of"]
+
+
+@dataclass
+class Group:
+    """Operators that one kernel computes.
+
+    Attributes
+    ----------
+    anchor : relax.Var or None
+        The operator with loops of its own; None if all act on each element alone.
+    members : set of relax.Var
+        All operators, the anchor among them.
+    result : relax.Var
+        The last one, which the kernel writes.
+    """
+
+    anchor: relax.Var | None
+    result: relax.Var
+    members: set[relax.Var] = field(default_factory=set)
+
+
+def shape_of(expr: relax.Expr) -> tuple[int, ...]:
+    """Return the static shape of a tensor."""
+    return tuple(int(n) for n in expr.ty.shape)
+
+
+def fuse(graph: Graph, order: list[relax.Var], anchors: Container[relax.Var]) -> list[Group]:
+    """Form groups; variables in none of them are lowered one by one.
+
+    A value that several operators read ends its group, for it must be written anyway. A cast is
+    the exception: each reader makes its own, since that is cheaper than writing a wide type.
+    """
+    uses = graph.use_counts()
+    owner: dict[relax.Var, Group] = {}
+    copied: set[relax.Var] = set()
+    for var in order:
+        call = graph.bindings[var]
+        if var in anchors:
+            owner[var] = Group(var, var, {var})
+        elif op_name(call) in ELEMENTWISE:
+            _absorb(graph, var, owner, copied, uses)
+    groups = {id(group): group for var, group in owner.items() if group.result.same_as(var)}
+    return list(groups.values())
+
+
+def _absorb(graph, var, owner, copied, uses) -> None:
+    call = graph.bindings[var]
+    operands = [arg for arg in tensor_operands(call) if isinstance(arg, relax.Var)]
+    if op_name(call) == "relax.astype" and uses[var] > 1 and operands:
+        copied.add(var)
+        owner[var] = Group(None, var, {var, *_copies(graph, operands, copied)})
+        return
+    ends = [
+        owner[arg]
+        for arg in operands
+        if arg in owner
+        and owner[arg].result.same_as(arg)
+        and uses[arg] == 1
+        and shape_of(arg) == shape_of(var)
+    ]
+    anchored = [group for group in ends if group.anchor is not None]
+    group = anchored[-1] if anchored else Group(None, var)
+    for other in ends:
+        if other.anchor is None:
+            group.members |= other.members
+    group.members |= {var, *_copies(graph, operands, copied)}
+    group.result = var
+    owner[var] = group
+
+
+def _copies(graph: Graph, operands, copied) -> set[relax.Var]:
+    """Casts that a reader makes for itself, and the casts that those read."""
+    found = set()
+    for arg in operands:
+        if arg in copied:
+            inner = [a for a in tensor_operands(graph.bindings[arg]) if isinstance(a, relax.Var)]
+            found |= {arg, *_copies(graph, inner, copied)}
+    return found

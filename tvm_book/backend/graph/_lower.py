@@ -1,0 +1,364 @@
+"""Replace Relax operators by calls of kernels, and leave the others as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import tvm
+import tvm_ffi
+from tvm import relax
+from tvm.ir import GenericConst
+from tvm.script.ir_builder import tirx as T
+
+from ...quantize._graph import Graph, map_operands, module_path, op_name, operands
+from ..isa import Isa
+from ..kernels._elementwise import ELEMENTWISE
+from ..kernels._kernel import Array, Kernel, chunks
+from ..kernels._pointwise import pointwise
+from ..kernels._view import View, dense
+from . import _moves
+from ._anchors import ANCHORS
+from ._fuse import Group, fuse, shape_of
+from ._layout import MULTIPLE, SMALL, allocate
+from ._program import Program, constant_view, per_channel
+from ._wants import Wants
+
+__all__ = ["KernelCall", "Lowered", "Plan", "Value", "lower"]
+
+
+@dataclass(frozen=True)
+class Value:
+    """A tensor between kernels: the array that holds it, and how."""
+
+    expr: relax.Expr
+    view: View
+
+
+@dataclass(frozen=True)
+class KernelCall:
+    """One call of a kernel, for reports.
+
+    Attributes
+    ----------
+    function : str
+        Name of the kernel; equal kernels share one.
+    layer : str
+        Module path of the source model, ``""`` if unknown.
+    operators : tuple of str
+        What it computes, in Relax's names, the anchor first.
+    shape : tuple of int
+        Of the result.
+    dtype : str
+        What it multiplies: ``"int8"``, ``"float32"``; of its result if it multiplies nothing.
+    operations : int
+        Multiplications and additions of the anchor, each counted as one.
+    """
+
+    function: str
+    layer: str
+    operators: tuple[str, ...]
+    shape: tuple[int, ...]
+    dtype: str
+    operations: int
+
+
+@dataclass
+class Lowered:
+    """What `lower` returns: Relax that calls kernels, the kernels, and a list of the calls."""
+
+    module: tvm.IRModule
+    kernels: dict[str, tvm.tirx.PrimFunc]
+    calls: list[KernelCall]
+
+
+@dataclass
+class Plan:
+    """How an anchor is computed.
+
+    Attributes
+    ----------
+    inputs : list of (relax.Expr, View)
+        Arrays that the loops read.
+    body : callable
+        ``(kernel, arrays, finish)`` emits the loops.
+    name : str
+        First part of the kernel's name.
+    dtype : str
+        What is multiplied.
+    operations : int
+    """
+
+    inputs: list[tuple[relax.Expr, View]]
+    body: Callable[[Kernel, list[Array], Callable], None]
+    name: str
+    dtype: str = ""
+    operations: int = 0
+    # Members of the group that the anchor computes along, such as a bias that sums begin with.
+    swallowed: relax.Var | None = None
+    axis: int | None = None
+
+
+@dataclass
+class Lowering:
+    """The state of one walk through `main`."""
+
+    graph: Graph
+    isa: Isa
+    threads: int
+    builder: relax.BlockBuilder = field(default_factory=relax.BlockBuilder)
+    values: dict[relax.Var, Value] = field(default_factory=dict)
+    kernels: dict[str, tvm.tirx.PrimFunc] = field(default_factory=dict)
+    calls: list[KernelCall] = field(default_factory=list)
+    _known: dict[int, list[str]] = field(default_factory=dict)
+    _bare: dict[str, tvm.tirx.PrimFunc] = field(default_factory=dict)
+    _plain: dict[relax.Var, relax.Expr] = field(default_factory=dict)
+
+    def run(self) -> None:
+        """Emit the bindings of the new function."""
+        order = self.graph.post_order()
+        anchors = {
+            var
+            for var in order
+            if op_name(self.graph.bindings[var]) in ANCHORS
+            and ANCHORS[op_name(self.graph.bindings[var])].accepts(self, var)
+        }
+        groups = fuse(self.graph, order, anchors)
+        self.wants = Wants(self.graph, order, groups)
+        by_result = {group.result: group for group in groups}
+        inside = {var for group in groups for var in group.members} - set(by_result)
+        for var in order:
+            if var in by_result:
+                if var in self.wants.needed:
+                    self.group(by_result[var])
+            elif var not in inside:
+                self.single(var)
+
+    def value(self, expr: relax.Expr) -> Value:
+        """Return the array that holds a tensor."""
+        if isinstance(expr, GenericConst):
+            return Value(expr, dense(shape_of(expr), str(expr.ty.dtype)))
+        return self.values[expr]
+
+    def group(self, group: Group) -> None:
+        """Emit the kernel of a group."""
+        plan = None
+        anchor = group.anchor
+        if anchor is not None:
+            plan = ANCHORS[op_name(self.graph.bindings[anchor])].plan(self, group)
+            if plan.swallowed is not None:
+                anchor = plan.swallowed
+        program = Program(self.graph, group.members, anchor, group.result)
+        axis = plan.axis if plan and plan.axis is not None else self.wants.axis(self, program)
+        view = self.result_view(group.result, axis)
+        if plan is None:
+            axis = _axis_of(view)
+        leaves = [(key, *self.leaf(leaf, program, axis)) for key, leaf in program.leaves.items()]
+        inputs = list(plan.inputs) if plan else []
+        count = len(inputs)
+        inputs += [(expr, leaf_view) for _, expr, leaf_view in leaves]
+
+        def body(kernel: Kernel, arrays: list[Array], results: list[Array]) -> None:
+            named = {key: array for (key, _, _), array in zip(leaves, arrays[count:], strict=True)}
+            finish = Finish(program, named, results[0], axis)
+            if plan is None:
+                pointwise(kernel, view, axis, finish)
+            else:
+                plan.body(kernel, arrays[:count], finish)
+
+        first = group.anchor if group.anchor is not None else group.result
+        name = plan.name if plan else op_name(self.graph.bindings[group.result])
+        dtype = plan.dtype if plan and plan.dtype else str(group.result.ty.dtype)
+        out = self.call(name, inputs, view, body, group.result)
+        self.values[group.result] = Value(out, view)
+        names = [op_name(self.graph.bindings[first])] + sorted(
+            op_name(self.graph.bindings[var]) for var in group.members if var != first
+        )
+        self.calls[-1] = KernelCall(
+            self.calls[-1].function,
+            module_path(first) or module_path(group.result),
+            tuple(n.removeprefix("relax.") for n in names),
+            view.shape,
+            dtype,
+            plan.operations if plan else 0,
+        )
+
+    def leaf(self, leaf: Any, program: Program, axis: int) -> tuple[relax.Expr, View]:
+        """Return the array of an operand of a program, seen in the shape of the result."""
+        shape = shape_of(program.result)
+        if leaf.constant is not None:
+            array, view = constant_view(leaf.constant, shape, axis, MULTIPLE)
+            return relax.const(array, str(array.dtype)), view
+        value = self.value(leaf.expr)
+        return value.expr, value.view.broadcast(shape)
+
+    def result_view(self, var: relax.Var, axis: int) -> View:
+        """Choose where a result is written."""
+        shape, dtype = shape_of(var), str(var.ty.dtype)
+        if self.wants.plain(var):
+            return dense(shape, dtype)
+        halo, fill = self.wants.halo(var)
+        small = len(shape) == 4 and axis == 1 and shape[1] <= SMALL
+        multiple = SMALL if small and self.wants.only_convolutions(var) else MULTIPLE
+        return allocate(shape, dtype, axis, halo, fill, multiple)
+
+    def call(
+        self,
+        name: str,
+        inputs: Sequence[tuple[relax.Expr, View]],
+        view: View,
+        body: Callable[[Kernel, list[Array], list[Array]], None],
+        hint: relax.Var | None = None,
+    ) -> relax.Var:
+        """Build a kernel, or find an equal one, and emit its call."""
+        kernel = Kernel(self.isa, self.threads)
+        function = kernel.build(
+            "kernel",
+            [v for _, v in inputs],
+            [view],
+            lambda arrays, results: body(kernel, arrays, results),
+        )
+        function = self.unique(name.removeprefix("relax.").replace(".", "_"), function)
+        out_type = relax.TensorType(view.extent, view.stored)
+        call = relax.op.call_dps_packed(function, [expr for expr, _ in inputs], out_type)
+        label = hint.name if hint is not None else "copy"
+        self.calls.append(KernelCall(function, "", (name,), view.shape, view.dtype, 0))
+        return self.builder.emit(call, label)
+
+    def unique(self, name: str, function: tvm.tirx.PrimFunc) -> str:
+        """Return the symbol of a kernel; an equal one that exists already serves again."""
+        key = tvm_ffi.structural_hash(function)
+        for known in self._known.get(key, []):
+            if tvm_ffi.structural_equal(self._bare[known], function):
+                return known
+        symbol = f"{name}_{len(self.kernels)}"
+        self.kernels[symbol] = function.with_attr("global_symbol", symbol)
+        self._bare[symbol] = function
+        self._known.setdefault(key, []).append(symbol)
+        return symbol
+
+    def copy(self, value: Value, view: View) -> Value:
+        """Copy a tensor into an array of another layout."""
+        axis = _axis_of(view)
+
+        def body(kernel: Kernel, arrays: list[Array], results: list[Array]) -> None:
+            def finish(index, lanes, _read):
+                for begin, width in chunks(lanes, MULTIPLE):
+                    at = [i + begin if a == axis else i for a, i in enumerate(index)]
+                    loaded = arrays[0].load(at, axis, width)
+                    results[0].store(at, loaded, axis, width)
+                if lanes != kernel.isa.lanes:
+                    results[0].clear([i + lanes if a == axis else i for a, i in enumerate(index)])
+
+            pointwise(kernel, view, axis, finish, exact=True)
+
+        return Value(self.call("copy", [(value.expr, value.view)], view, body), view)
+
+    def plain(self, expr: relax.Expr) -> relax.Expr:
+        """Return a tensor as operators of Relax take it."""
+        if not isinstance(expr, relax.Var):
+            return expr
+        if expr not in self._plain:
+            value = self.values[expr]
+            if not value.view.plain:
+                value = self.copy(value, dense(value.view.shape, value.view.dtype))
+            self._plain[expr] = value.expr
+        return self._plain[expr]
+
+    def single(self, var: relax.Var) -> None:
+        """Emit an operator that is in no group: a change of the view, or as it is."""
+        call = self.graph.bindings[var]
+        moved = _moves.move(self, var, call)
+        if moved is not None:
+            self.values[var] = moved
+            return
+        new = self.builder.emit(map_operands(call, self.plain), var.name)
+        if isinstance(var.ty, relax.TensorType):
+            self.values[var] = Value(new, dense(shape_of(var), str(var.ty.dtype)))
+        else:
+            self._plain[var] = new
+
+
+class Finish:
+    """Computes a program on sums that an anchor delivers, and stores the result."""
+
+    def __init__(
+        self, program: Program, arrays: dict[Any, Array], out: Array, axis: int
+    ) -> None:
+        self.program, self.arrays, self.out, self.axis = program, arrays, out, axis
+        views = [out.view, *(array.view for array in arrays.values())]
+        self.size = out.view.shape[axis]
+        # How many elements behind the last one may be computed along.
+        self.spare = min(
+            (v.slack for v in views if v.strides[axis] == 1),
+            default=0,
+        )
+        if any(v.strides[axis] not in (0, 1) for v in views):
+            self.spare = 0
+
+    def __call__(self, index: list[Any], lanes: int, read: Callable[[int, int], Any]) -> None:
+        rest = self.size % lanes
+        if rest == 0 or self.spare >= lanes - rest:
+            self._store(index, 0, lanes, read)
+            return
+        start = index[self.axis]
+        if isinstance(start, int):
+            self._pieces(index, min(lanes, self.size - start), lanes, read)
+            return
+        with T.If(start + lanes <= self.size):
+            with T.Then():
+                self._store(index, 0, lanes, read)
+            with T.Else():
+                self._pieces(index, rest, lanes, read)
+
+    def _pieces(self, index, count, lanes, read) -> None:
+        for begin, width in chunks(count, lanes):
+            self._store(index, begin, width, read)
+        self.out.clear([i + count if a == self.axis else i for a, i in enumerate(index)])
+
+    def _store(self, index, begin, lanes, read) -> None:
+        at = [i + begin if a == self.axis else i for a, i in enumerate(index)]
+        value = self.program.value(self.arrays, at, self.axis, lanes, read(begin, lanes))
+        self.out.store(at, value, self.axis, lanes)
+
+
+def _axis_of(view: View) -> int:
+    axis = view.vector_axis()
+    if axis is None:
+        axis = max(len(view.shape) - 1, 0)
+    return axis
+
+
+def lower(mod: tvm.IRModule, isa: Isa, threads: int) -> Lowered:
+    """Lower `main`.
+
+    Parameters
+    ----------
+    mod : tvm.IRModule
+        Its `main` is a straight line of operators on tensors of static shapes.
+    isa : Isa
+        What kernels may use.
+    threads : int
+        How many threads loops are cut for.
+
+    Returns
+    -------
+    Lowered
+    """
+    graph = Graph(mod["main"])
+    walk = Lowering(graph, isa, threads)
+    func = mod["main"]
+    with walk.builder.function("main", func.params, dict(func.attrs) if func.attrs else None):
+        with walk.builder.dataflow():
+            for param in func.params:
+                walk.values[param] = Value(param, dense(shape_of(param), str(param.ty.dtype)))
+            walk.run()
+            result = map_operands(graph.output, walk.plain)
+            out = walk.builder.emit_output(result)
+        walk.builder.emit_func_output(out)
+    return Lowered(walk.builder.finalize(), walk.kernels, walk.calls)
+
+
+_ = (ELEMENTWISE, np, operands, per_channel)
