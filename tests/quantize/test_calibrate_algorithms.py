@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.quantize.graphs import array
 from tvm_book.quantize import QConfig
-from tvm_book.quantize.calibrate import ALGORITHMS
+from tvm_book.quantize.calibrate import ALGORITHMS, percentile
 from tvm_book.quantize.calibrate._ranges import make_grid
 from tvm_book.quantize.calibrate._statistic import grid_family
 from tvm_book.quantize.calibrate.kl_divergence import BINS, KLDivergence, _divergence, divergences
@@ -184,6 +184,15 @@ def test_percentile_keeps_only_the_tail():
     watcher = watch(Percentile, np.split(array(300_000), 30))
     assert watcher._tail.size == 300_000 - int(300_000 * 0.99999) == 3
     assert len(pickle.dumps(watcher)) < 1000
+
+
+@pytest.mark.parametrize("count", [1, 30, 300])
+@pytest.mark.parametrize("nans", [0, 10, 5000])
+def test_largest_values(count, nans):
+    values = np.random.default_rng(count).permutation(np.arange(10_000, dtype="float32"))
+    values[:nans] = np.nan
+    found = np.sort(percentile._largest(values, count))
+    np.testing.assert_array_equal(found, np.sort(values)[-count:])
 
 
 def test_percentile_of_few_values_is_the_largest():

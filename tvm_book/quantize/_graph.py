@@ -89,6 +89,7 @@ class Graph:
         self.func = func
         self.params = list(func.params)
         self.bindings: dict[relax.Var, relax.Expr] = {}
+        self._reads: dict[relax.Var, list[relax.Expr]] = {}
         for block in func.body.blocks:
             for binding in block.bindings:
                 value = getattr(binding, "value", None)
@@ -108,6 +109,7 @@ class Graph:
         if isinstance(value, relax.TupleGetItem) and isinstance(value.tuple_value, relax.Tuple):
             value = value.tuple_value.fields[value.index]
         self.bindings[var] = value
+        self._reads[var] = list(operands(value))
 
     def _inline(self, expr: relax.Expr) -> relax.Expr:
         """Return what an alias, a tuple or a bound constant stands for: they are no nodes."""
@@ -126,14 +128,14 @@ class Graph:
             elif isinstance(var, relax.Var) and var in self.bindings and var not in seen:
                 seen.add(var)
                 stack.append((var, True))
-                stack += [(leaf, False) for leaf in reversed(list(operands(self.bindings[var])))]
+                stack += [(leaf, False) for leaf in reversed(self._reads[var])]
         return order
 
     def use_counts(self) -> Counter:
         """How many operand places, the result among them, read each variable."""
         counts: Counter = Counter(operands(self.output))
         for var in self.post_order():
-            counts.update(operands(self.bindings[var]))
+            counts.update(self._reads[var])
         return counts
 
     def value(self, expr: relax.Expr) -> relax.Expr:

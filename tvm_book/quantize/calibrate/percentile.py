@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["KEY", "Percentile"]
 
 KEY = "percentile"
+_GROUP = 64  # values
 
 
 class Percentile:
@@ -61,11 +62,19 @@ class Percentile:
 
     def _extend(self, magnitudes: np.ndarray) -> None:
         tail = np.concatenate([self._tail, magnitudes])
-        if tail.size > self._keep:
-            tail = np.partition(tail, tail.size - self._keep)[-self._keep :].copy()
-        self._tail = tail
+        self._tail = _largest(tail, self._keep) if tail.size > self._keep else tail
 
     def limits(self) -> tuple[float, float]:
         """Return the range up to the smallest value of the tail."""
         magnitude = float(self._tail.min())
         return (-magnitude, magnitude) if self._symmetric else self._extremes.clip(magnitude)
+
+
+def _largest(values: np.ndarray, count: int) -> np.ndarray:
+    """Return the ``count`` largest values, in any order."""
+    groups = values.size // _GROUP
+    if groups > count:  # the maxima of groups have a bound that rules out nearly all values
+        maxima = values[: _GROUP * groups].reshape(_GROUP, groups).max(axis=0)
+        bound = np.partition(maxima, groups - count)[groups - count]
+        values = values[~(values < bound)]  # what is not a number counts as largest
+    return np.partition(values, values.size - count)[values.size - count :].copy()
