@@ -197,7 +197,7 @@ def _run_all(
 
 def _machine(mod: IRModule, optimize: bool) -> relax.VirtualMachine:
     if optimize:
-        executable = backend.build(mod, backend.resolve_target("llvm"))
+        executable = backend.build(mod, backend.resolve_target("llvm")).executable
     else:
         # the checks of arguments are most of the code, and would be most of the time
         with tvm.transform.PassContext(config={"tirx.disable_assert": True}):
