@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from tvm import relax
 
-from . import _conv, _matmul
+from . import _conv, _matmul, _pool
 
 __all__ = ["ANCHORS", "Anchor"]
 
@@ -24,4 +24,7 @@ class Anchor(Protocol):
 ANCHORS: dict[str, Anchor] = {
     "relax.nn.conv2d": _conv,
     "relax.matmul": _matmul,
+    "relax.nn.max_pool2d": _pool,
+    "relax.nn.avg_pool2d": _pool,
+    "relax.nn.adaptive_avg_pool2d": _pool,
 }
