@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from tvm import relax
 
 from ...quantize._graph import Graph, op_name
-from ..kernels._elementwise import ELEMENTWISE
+from ..kernels._elementwise import is_elementwise
 from ._program import tensor_operands
 
 __all__ = ["Group", "fuse", "shape_of"]
@@ -51,7 +51,7 @@ def fuse(graph: Graph, order: list[relax.Var], anchors: Container[relax.Var]) ->
         call = graph.bindings[var]
         if var in anchors:
             owner[var] = Group(var, var, {var})
-        elif op_name(call) in ELEMENTWISE:
+        elif is_elementwise(call):
             _absorb(graph, var, owner, copied, uses)
     groups = {id(group): group for var, group in owner.items() if group.result.same_as(var)}
     return list(groups.values())

@@ -18,12 +18,14 @@ from ..isa import Isa
 from ..kernels._elementwise import ELEMENTWISE
 from ..kernels._kernel import Array, Kernel, chunks
 from ..kernels._pointwise import pointwise
+from ..kernels._transpose import transposed
 from ..kernels._view import View, dense
 from . import _moves
 from ._anchors import ANCHORS
+from ._entry import collapse, reading_axis, spare, writing_axis
 from ._fuse import Group, fuse, shape_of
 from ._layout import MULTIPLE, SMALL, allocate
-from ._program import Program, constant_view, per_channel
+from ._program import Program, per_channel
 from ._wants import Wants
 
 __all__ = ["KernelCall", "Lowered", "Plan", "Value", "lower"]
@@ -152,18 +154,32 @@ class Lowering:
                 anchor = plan.swallowed
         program = Program(self.graph, group.members, anchor, group.result)
         axis = plan.axis if plan and plan.axis is not None else self.wants.axis(self, program)
-        view = self.result_view(group.result, axis)
+        view = self.result_view(group.result, axis, plan is not None)
         if plan is None:
-            axis = _axis_of(view)
+            write = writing_axis(view, axis)
+            axis = reading_axis(self._leaf_views(program), write)
         leaves = [(key, *self.leaf(leaf, program, axis)) for key, leaf in program.leaves.items()]
         inputs = list(plan.inputs) if plan else []
         count = len(inputs)
         inputs += [(expr, leaf_view) for _, expr, leaf_view in leaves]
+        turn = plan is None and axis != write
+        target = view
+        if turn and not any(map(sum, view.halo)):
+            (target, *views), place = collapse([view, *(v for _, v in inputs)], (axis, write))
+            inputs = [(expr, v) for (expr, _), v in zip(inputs, views, strict=True)]
+            axis, write = place[axis], place[write]
 
         def body(kernel: Kernel, arrays: list[Array], results: list[Array]) -> None:
             named = {key: array for (key, _, _), array in zip(leaves, arrays[count:], strict=True)}
             finish = Finish(program, named, results[0], axis)
-            if plan is None:
+            if turn:
+
+                def evaluate(index, lanes):
+                    return program.value(named, index, axis, lanes, None)
+
+                room = spare([array.view for array in named.values()], axis)
+                transposed(kernel, results[0], axis, write, evaluate, room)
+            elif plan is None:
                 pointwise(kernel, view, axis, finish)
             else:
                 plan.body(kernel, arrays[:count], finish)
@@ -171,7 +187,7 @@ class Lowering:
         first = group.anchor if group.anchor is not None else group.result
         name = plan.name if plan else op_name(self.graph.bindings[group.result])
         dtype = plan.dtype if plan and plan.dtype else str(group.result.ty.dtype)
-        out = self.call(name, inputs, view, body, group.result)
+        out = self.call(name, inputs, target, body, group.result)
         self.values[group.result] = Value(out, view)
         names = [op_name(self.graph.bindings[first])] + sorted(
             op_name(self.graph.bindings[var]) for var in group.members if var != first
@@ -185,20 +201,38 @@ class Lowering:
             plan.operations if plan else 0,
         )
 
+    def _leaf_views(self, program: Program) -> list[View]:
+        """Return how the tensors that a program reads lie."""
+        shape = shape_of(program.result)
+        leaves = [leaf for leaf in program.leaves.values() if leaf.constant is None]
+        return [self.value(leaf.expr).view.broadcast(shape) for leaf in leaves]
+
     def leaf(self, leaf: Any, program: Program, axis: int) -> tuple[relax.Expr, View]:
         """Return the array of an operand of a program, seen in the shape of the result."""
         shape = shape_of(program.result)
         if leaf.constant is not None:
-            array, view = constant_view(leaf.constant, shape, axis, MULTIPLE)
+            array, view = leaf.lay_out(shape, axis, MULTIPLE)
             return relax.const(array, str(array.dtype)), view
         value = self.value(leaf.expr)
-        return value.expr, value.view.broadcast(shape)
+        seen = value.view.broadcast(shape)
+        if seen.strides and seen.strides[axis] not in (0, 1) and shape[axis] > 1:
+            own = axis - len(shape) + len(value.view.shape)
+            value = self.copy(value, allocate(value.view.shape, value.view.dtype, own))
+            seen = value.view.broadcast(shape)
+        return value.expr, seen
 
-    def result_view(self, var: relax.Var, axis: int) -> View:
-        """Choose where a result is written."""
+    def result_view(self, var: relax.Var, axis: int, fixed: bool = False) -> View:
+        """Choose where a result is written.
+
+        Where an anchor has `fixed` the vector axis, a reader of plain arrays gets a copy: that
+        costs less than writing with a stride.
+        """
         shape, dtype = shape_of(var), str(var.ty.dtype)
         if self.wants.plain(var):
-            return dense(shape, dtype)
+            view = dense(shape, dtype)
+            if not fixed or not shape or view.strides[axis] == 1 or shape[axis] == 1:
+                return view
+            return allocate(shape, dtype, axis)
         halo, fill = self.wants.halo(var)
         small = len(shape) == 4 and axis == 1 and shape[1] <= SMALL
         multiple = SMALL if small and self.wants.only_convolutions(var) else MULTIPLE
@@ -212,20 +246,35 @@ class Lowering:
         body: Callable[[Kernel, list[Array], list[Array]], None],
         hint: relax.Var | None = None,
     ) -> relax.Var:
-        """Build a kernel, or find an equal one, and emit its call."""
+        """Build a kernel of one result, or find an equal one, and emit its call."""
+        return self.call_many(name, inputs, [view], body, hint)[0]
+
+    def call_many(
+        self,
+        name: str,
+        inputs: Sequence[tuple[relax.Expr, View]],
+        views: Sequence[View],
+        body: Callable[[Kernel, list[Array], list[Array]], None],
+        hint: relax.Var | None = None,
+    ) -> list[relax.Var]:
+        """Build a kernel of some results, or find an equal one, and emit its call."""
         kernel = Kernel(self.isa, self.threads)
         function = kernel.build(
             "kernel",
             [v for _, v in inputs],
-            [view],
+            views,
             lambda arrays, results: body(kernel, arrays, results),
         )
         function = self.unique(name.removeprefix("relax.").replace(".", "_"), function)
-        out_type = relax.TensorType(view.extent, view.stored)
-        call = relax.op.call_dps_packed(function, [expr for expr, _ in inputs], out_type)
+        types = [relax.TensorType(view.extent, view.stored) for view in views]
+        operands = [expr for expr, _ in inputs]
+        call = relax.op.call_dps_packed(function, operands, types if len(types) > 1 else types[0])
         label = hint.name if hint is not None else "copy"
-        self.calls.append(KernelCall(function, "", (name,), view.shape, view.dtype, 0))
-        return self.builder.emit(call, label)
+        self.calls.append(KernelCall(function, "", (name,), views[0].shape, views[0].dtype, 0))
+        made = self.builder.emit(call, label)
+        if len(views) == 1:
+            return [made]
+        return [self.builder.emit(relax.TupleGetItem(made, i), label) for i in range(len(views))]
 
     def unique(self, name: str, function: tvm.tirx.PrimFunc) -> str:
         """Return the symbol of a kernel; an equal one that exists already serves again."""
@@ -241,20 +290,32 @@ class Lowering:
 
     def copy(self, value: Value, view: View) -> Value:
         """Copy a tensor into an array of another layout."""
-        axis = _axis_of(view)
+        source, target = value.view, view
+        write = writing_axis(view)
+        read = reading_axis([source], write)
+        if read != write and not any(map(sum, view.halo)):
+            (source, target), place = collapse([source, target], (read, write))
+            read, write = place[read], place[write]
 
         def body(kernel: Kernel, arrays: list[Array], results: list[Array]) -> None:
             def finish(index, lanes, _read):
                 for begin, width in chunks(lanes, MULTIPLE):
-                    at = [i + begin if a == axis else i for a, i in enumerate(index)]
-                    loaded = arrays[0].load(at, axis, width)
-                    results[0].store(at, loaded, axis, width)
+                    at = [i + begin if a == write else i for a, i in enumerate(index)]
+                    loaded = arrays[0].load(at, write, width)
+                    results[0].store(at, loaded, write, width)
                 if lanes != kernel.isa.lanes:
-                    results[0].clear([i + lanes if a == axis else i for a, i in enumerate(index)])
+                    results[0].clear([i + lanes if a == write else i for a, i in enumerate(index)])
 
-            pointwise(kernel, view, axis, finish, exact=True)
+            if read == write:
+                pointwise(kernel, view, write, finish, exact=True)
+                return
 
-        return Value(self.call("copy", [(value.expr, value.view)], view, body), view)
+            def evaluate(index, lanes):
+                return arrays[0].load(index, read, lanes)
+
+            transposed(kernel, results[0], read, write, evaluate, spare([source], read))
+
+        return Value(self.call("copy", [(value.expr, source)], target, body), view)
 
     def plain(self, expr: relax.Expr) -> relax.Expr:
         """Return a tensor as operators of Relax take it."""
@@ -322,13 +383,6 @@ class Finish:
         at = [i + begin if a == self.axis else i for a, i in enumerate(index)]
         value = self.program.value(self.arrays, at, self.axis, lanes, read(begin, lanes))
         self.out.store(at, value, self.axis, lanes)
-
-
-def _axis_of(view: View) -> int:
-    axis = view.vector_axis()
-    if axis is None:
-        axis = max(len(view.shape) - 1, 0)
-    return axis
 
 
 def lower(mod: tvm.IRModule, isa: Isa, threads: int) -> Lowered:

@@ -19,12 +19,34 @@ __all__ = ["Leaf", "Program", "constant_view", "per_channel"]
 
 Expr = Any
 
+# Operators whose further operands lie along the axis that is an attribute.
+ALONG_AXIS = ("relax.quantize", "relax.dequantize", "relax.nn.bias_add")
+
 
 class Leaf:
-    """An operand that a program loads: a tensor between kernels, or a constant that is no scalar."""
+    """An operand that a program loads: a tensor between kernels, or a constant that is no scalar.
 
-    def __init__(self, expr: relax.Expr, array: np.ndarray | None = None) -> None:
-        self.expr, self.constant = expr, array
+    Parameters
+    ----------
+    expr : relax.Expr
+    array : np.ndarray, optional
+        The constant.
+    table : bool, optional
+        Whether the constant is indexed by another operand, rather than broadcast.
+    """
+
+    def __init__(
+        self, expr: relax.Expr, array: np.ndarray | None = None, table: bool = False
+    ) -> None:
+        self.expr, self.constant, self.table = expr, array, table
+
+    def lay_out(self, shape: Sequence[int], axis: int, multiple: int) -> tuple[np.ndarray, View]:
+        """Return the constant's array and how it is seen in the shape of the result."""
+        if not self.table:
+            return constant_view(self.constant, shape, axis, multiple)
+        array, rank = self.constant, len(shape)
+        dtype, halo = str(array.dtype), ((0, 0),) * rank
+        return array, View(tuple(shape), dtype, dtype, array.shape, (0,) * rank, halo=halo)
 
 
 class Program:
@@ -69,8 +91,9 @@ class Program:
         for place, arg in enumerate(tensor_operands(call)):
             if isinstance(arg, GenericConst):
                 array = constant_operand(call, place, arg)
-                if array.size != 1:
-                    found.append(((var, place), Leaf(arg, array)))
+                table = is_table(call, place)
+                if array.size != 1 or table:
+                    found.append(((var, place), Leaf(arg, array, table)))
             elif arg == self.anchor or arg in self.members:
                 found.append((arg, None))
             else:
@@ -98,7 +121,9 @@ class Program:
                     args.append(evaluate(arg))
                     continue
                 array = constant_operand(call, place, arg)
-                if array.size == 1:
+                if is_table(call, place):
+                    args.append(arrays[var, place])
+                elif array.size == 1:
                     args.append(splat(array.reshape(()).item(), str(array.dtype), lanes))
                 else:
                     args.append(load((var, place)))
@@ -109,19 +134,24 @@ class Program:
 
 
 def tensor_operands(call: relax.Call) -> list[relax.Expr]:
-    """Operands that are tensors; the ends of a clip are none."""
-    if op_name(call) in ("relax.clip", "relax.astype"):
+    """Operands that are tensors; the ends of a clip are none, nor is an exponent."""
+    if op_name(call) in ("relax.clip", "relax.astype", "relax.power"):
         return [call.args[0]]
     return list(call.args)
+
+
+def is_table(call: relax.Call, place: int) -> bool:
+    """Whether an operand is indexed by another one."""
+    return op_name(call) == "relax.take" and place == 0
 
 
 def constant_operand(call: relax.Call, place: int, constant: GenericConst) -> np.ndarray:
     """Return a constant operand in a shape that broadcasts with the result."""
     array = to_numpy(constant)
-    if op_name(call) in ("relax.quantize", "relax.dequantize") and place and array.size > 1:
+    if op_name(call) in ALONG_AXIS and place and array.size > 1:
         rank = len(call.ty.shape)
         shape = [1] * rank
-        shape[call.attrs.axis] = array.size
+        shape[int(call.attrs["axis"])] = array.size
         array = array.reshape(shape)
     return array
 
