@@ -73,7 +73,8 @@ def _between(low: float, high: float, x: Expr, lanes: int) -> Expr:
 
 def _reduce(x: Expr, lanes: int) -> tuple[Expr, Expr]:
     """Return integers ``n`` and ``exp(x - n log 2) - 1``."""
-    shifted = T.bind(x * LOG2_E + MAGIC)
+    # Behind a fence, for TVM would cancel the addition with the subtraction.
+    shifted = T.bind(fence(x * LOG2_E + MAGIC, lanes))
     whole = T.bind(shifted - MAGIC)
     n = T.bind(T.reinterpret(_vector("int32", lanes), shifted) - MAGIC_BITS)
     r = T.bind(x - whole * LN2_HIGH)
