@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from tvm import relax
 
-from . import _conv, _matmul, _pool
+from . import _conv, _matmul, _pool, _reduce
 
 __all__ = ["ANCHORS", "Anchor"]
 
@@ -27,4 +27,9 @@ ANCHORS: dict[str, Anchor] = {
     "relax.nn.max_pool2d": _pool,
     "relax.nn.avg_pool2d": _pool,
     "relax.nn.adaptive_avg_pool2d": _pool,
+    "relax.nn.global_avg_pool2d": _reduce,
+    "relax.sum": _reduce,
+    "relax.mean": _reduce,
+    "relax.max": _reduce,
+    "relax.min": _reduce,
 }

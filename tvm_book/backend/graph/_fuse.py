@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
+import numpy as np
 from tvm import relax
 
 from ...quantize._graph import Graph, op_name
 from ..kernels._elementwise import is_elementwise
 from ._program import tensor_operands
+
+# Anchors whose loads may widen what they read.
+WIDENING = ("relax.sum", "relax.mean", "relax.max", "relax.min", "relax.nn.global_avg_pool2d")
 
 __all__ = ["Group", "fuse", "shape_of"]
 
@@ -38,7 +42,7 @@ def shape_of(expr: relax.Expr) -> tuple[int, ...]:
     return tuple(int(n) for n in expr.ty.shape)
 
 
-def fuse(graph: Graph, order: list[relax.Var], anchors: Container[relax.Var]) -> list[Group]:
+def fuse(graph: Graph, order: list[relax.Var], anchors: Collection[relax.Var]) -> list[Group]:
     """Form groups; variables in none of them are lowered one by one.
 
     A value that several operators read ends its group, for it must be written anyway. A cast is
@@ -47,20 +51,35 @@ def fuse(graph: Graph, order: list[relax.Var], anchors: Container[relax.Var]) ->
     uses = graph.use_counts()
     owner: dict[relax.Var, Group] = {}
     copied: set[relax.Var] = set()
+    widened = _widened(graph, anchors)
     for var in order:
         call = graph.bindings[var]
         if var in anchors:
-            owner[var] = Group(var, var, {var})
+            owner[var] = Group(var, var, {var, *_copies(graph, call.args[:1], widened)})
         elif is_elementwise(call):
-            _absorb(graph, var, owner, copied, uses)
+            _absorb(graph, var, owner, copied, uses, widened)
     groups = {id(group): group for var, group in owner.items() if group.result.same_as(var)}
     return list(groups.values())
 
 
-def _absorb(graph, var, owner, copied, uses) -> None:
+def _widened(graph: Graph, anchors: Iterable[relax.Var]) -> set[relax.Var]:
+    """Casts to a wider type that the loads of a reduction make."""
+    found = set()
+    for var in anchors:
+        call = graph.bindings[var]
+        source = call.args[0] if op_name(call) in WIDENING else None
+        cast = graph.bindings.get(source) if isinstance(source, relax.Var) else None
+        if cast is not None and op_name(cast) == "relax.astype":
+            narrow, wide = (np.dtype(str(x.ty.dtype)).itemsize for x in (cast.args[0], cast))
+            if narrow < wide and isinstance(cast.args[0], relax.Var):
+                found.add(source)
+    return found
+
+
+def _absorb(graph, var, owner, copied, uses, widened) -> None:
     call = graph.bindings[var]
     operands = [arg for arg in tensor_operands(call) if isinstance(arg, relax.Var)]
-    if op_name(call) == "relax.astype" and uses[var] > 1 and operands:
+    if op_name(call) == "relax.astype" and (uses[var] > 1 or var in widened) and operands:
         copied.add(var)
         owner[var] = Group(None, var, {var, *_copies(graph, operands, copied)})
         return

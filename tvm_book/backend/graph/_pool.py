@@ -10,6 +10,7 @@ from tvm.script.ir_builder import tirx as T
 from ...quantize._graph import op_name
 from ..kernels._kernel import vector
 from ..kernels._pool import Adaptive, Pool, Window, pool
+from . import _reduce
 from ._fuse import Group, shape_of
 from ._layout import MULTIPLE, allocate
 
@@ -44,6 +45,8 @@ def plan(walk: Any, group: Group) -> Any:
 
     call = walk.graph.bindings[group.anchor]
     name, windows = op_name(call), _windows(call)
+    if name == "relax.nn.adaptive_avg_pool2d" and shape_of(call)[2:] == (1, 1):
+        return _reduce.plan(walk, group)
     lanes = width(walk.isa, shape_of(group.anchor)[CHANNELS])
     value = _images(walk, call.args[0], lanes)
     what = _maximum(value.view) if name == "relax.nn.max_pool2d" else _average(call, windows)
