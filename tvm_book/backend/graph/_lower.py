@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import tvm
-import tvm_ffi
 from tvm import relax
 from tvm.ir import GenericConst
 from tvm.script.ir_builder import tirx as T
@@ -24,6 +23,7 @@ from . import _moves
 from ._anchors import ANCHORS
 from ._entry import collapse, reading_axis, spare, writing_axis
 from ._fuse import Group, fuse, shape_of
+from ._kernels import Kernels
 from ._layout import MULTIPLE, SMALL, allocate
 from ._program import Program, per_channel
 from ._wants import Wants
@@ -110,12 +110,10 @@ class Lowering:
     graph: Graph
     isa: Isa
     threads: int
+    kernels: Kernels
+    calls: list[KernelCall]
     builder: relax.BlockBuilder = field(default_factory=relax.BlockBuilder)
     values: dict[relax.Var, Value] = field(default_factory=dict)
-    kernels: dict[str, tvm.tirx.PrimFunc] = field(default_factory=dict)
-    calls: list[KernelCall] = field(default_factory=list)
-    _known: dict[int, list[str]] = field(default_factory=dict)
-    _bare: dict[str, tvm.tirx.PrimFunc] = field(default_factory=dict)
     _plain: dict[relax.Var, relax.Expr] = field(default_factory=dict)
 
     def run(self) -> None:
@@ -137,6 +135,13 @@ class Lowering:
                     self.group(by_result[var])
             elif var not in inside:
                 self.single(var)
+
+    def bind(self, old: relax.Var, new: relax.Expr) -> None:
+        """Say what stands for a variable, as operators of Relax take it."""
+        if isinstance(old.ty, relax.TensorType):
+            self.values[old] = Value(new, dense(shape_of(old), str(old.ty.dtype)))
+        else:
+            self._plain[old] = new
 
     def value(self, expr: relax.Expr) -> Value:
         """Return the array that holds a tensor."""
@@ -265,7 +270,7 @@ class Lowering:
             views,
             lambda arrays, results: body(kernel, arrays, results),
         )
-        function = self.unique(name.removeprefix("relax.").replace(".", "_"), function)
+        function = self.kernels.add(name.removeprefix("relax.").replace(".", "_"), function)
         types = [relax.TensorType(view.extent, view.stored) for view in views]
         operands = [expr for expr, _ in inputs]
         call = relax.op.call_dps_packed(function, operands, types if len(types) > 1 else types[0])
@@ -275,18 +280,6 @@ class Lowering:
         if len(views) == 1:
             return [made]
         return [self.builder.emit(relax.TupleGetItem(made, i), label) for i in range(len(views))]
-
-    def unique(self, name: str, function: tvm.tirx.PrimFunc) -> str:
-        """Return the symbol of a kernel; an equal one that exists already serves again."""
-        key = tvm_ffi.structural_hash(function)
-        for known in self._known.get(key, []):
-            if tvm_ffi.structural_equal(self._bare[known], function):
-                return known
-        symbol = f"{name}_{len(self.kernels)}"
-        self.kernels[symbol] = function.with_attr("global_symbol", symbol)
-        self._bare[symbol] = function
-        self._known.setdefault(key, []).append(symbol)
-        return symbol
 
     def copy(self, value: Value, view: View) -> Value:
         """Copy a tensor into an array of another layout."""
@@ -345,9 +338,7 @@ class Lowering:
 class Finish:
     """Computes a program on sums that an anchor delivers, and stores the result."""
 
-    def __init__(
-        self, program: Program, arrays: dict[Any, Array], out: Array, axis: int
-    ) -> None:
+    def __init__(self, program: Program, arrays: dict[Any, Array], out: Array, axis: int) -> None:
         self.program, self.arrays, self.out, self.axis = program, arrays, out, axis
         views = [out.view, *(array.view for array in arrays.values())]
         self.size = out.view.shape[axis]
@@ -386,12 +377,12 @@ class Finish:
 
 
 def lower(mod: tvm.IRModule, isa: Isa, threads: int) -> Lowered:
-    """Lower `main`.
+    """Lower all functions that are a straight line of operators on tensors of static shapes.
 
     Parameters
     ----------
     mod : tvm.IRModule
-        Its `main` is a straight line of operators on tensors of static shapes.
+        It is not changed.
     isa : Isa
         What kernels may use.
     threads : int
@@ -401,18 +392,35 @@ def lower(mod: tvm.IRModule, isa: Isa, threads: int) -> Lowered:
     -------
     Lowered
     """
-    graph = Graph(mod["main"])
-    walk = Lowering(graph, isa, threads)
-    func = mod["main"]
-    with walk.builder.function("main", func.params, dict(func.attrs) if func.attrs else None):
+    module, kernels = tvm.IRModule(mod.functions, attrs=mod.attrs), Kernels()
+    calls: list[KernelCall] = []
+    for name, func in mod.functions.items():
+        if isinstance(func, relax.Function):
+            new = _function(func, isa, threads, kernels, calls)
+            if new is not None:
+                module.update_func(name, new)
+    return Lowered(module, kernels.functions, calls)
+
+
+def _function(
+    func: relax.Function, isa: Isa, threads: int, kernels: Kernels, calls: list[KernelCall]
+) -> relax.Function | None:
+    """Lower one function; None if it is no straight line."""
+    try:
+        graph = Graph(func)
+    except ValueError:
+        return None
+    walk = Lowering(graph, isa, threads, kernels, calls)
+    params = [relax.Var(param.name, param.ty) for param in func.params]
+    with walk.builder.function("main", params):
         with walk.builder.dataflow():
-            for param in func.params:
-                walk.values[param] = Value(param, dense(shape_of(param), str(param.ty.dtype)))
+            for old, new in zip(func.params, params, strict=True):
+                walk.bind(old, new)
             walk.run()
-            result = map_operands(graph.output, walk.plain)
-            out = walk.builder.emit_output(result)
+            out = walk.builder.emit_output(map_operands(graph.output, walk.plain))
         walk.builder.emit_func_output(out)
-    return Lowered(walk.builder.finalize(), walk.kernels, walk.calls)
+    new = walk.builder.finalize()["main"].without_attr("global_symbol")
+    return new.with_attrs(func.attrs) if func.attrs else new
 
 
 _ = (ELEMENTWISE, np, operands, per_channel)
