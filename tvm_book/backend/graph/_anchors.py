@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from tvm import relax
 
-from . import _conv, _matmul, _pool, _reduce
+from . import _conv, _matmul, _normalize, _pool, _reduce, _softmax
 
 __all__ = ["ANCHORS", "Anchor"]
 
@@ -32,4 +32,10 @@ ANCHORS: dict[str, Anchor] = {
     "relax.mean": _reduce,
     "relax.max": _reduce,
     "relax.min": _reduce,
+    "relax.nn.softmax": _softmax,
+    "relax.nn.log_softmax": _softmax,
+    "relax.nn.layer_norm": _normalize,
+    "relax.nn.rms_norm": _normalize,
+    "relax.nn.group_norm": _normalize,
+    "relax.nn.instance_norm": _normalize,
 }
