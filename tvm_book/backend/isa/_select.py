@@ -2,40 +2,97 @@
 
 from __future__ import annotations
 
+import functools
+import re
+import warnings
+from pathlib import Path
+
 from tvm.target import Target, codegen
 
-from . import avx512_vnni, portable
+from . import amx, avx2, avx512_vnni, avx_vnni, portable
 from ._isa import Isa
 
 __all__ = ["LEVELS", "available", "select"]
 
-LEVELS = {isa.name: isa for isa in (avx512_vnni.ISA, portable.ISA)}
+LEVELS = {isa.name: isa for isa in (amx.ISA, avx512_vnni.ISA, avx_vnni.ISA, avx2.ISA, portable.ISA)}
+CPU_FLAGS = Path("/proc/cpuinfo")
 
 
 def available(target: Target) -> list[Isa]:
-    """Return the instruction sets that both a target and this CPU have, best first."""
-    here = Target({"kind": "llvm", "mcpu": codegen.llvm_get_system_cpu()})
-    features = set(codegen.llvm_get_cpu_features(here))
-    if target.attrs.get("mcpu") != codegen.llvm_get_system_cpu():
-        features &= set(codegen.llvm_get_cpu_features(target))
-    return [isa for isa in LEVELS.values() if features.issuperset(isa.needs)]
+    """Return the instruction sets that a target, this CPU and its system allow, best first."""
+    features = _features(target)
+    return [
+        isa for isa in LEVELS.values() if features.issuperset(isa.needs) and isa.refusal() is None
+    ]
 
 
-def select(target: Target, name: str | None = None) -> Isa:
-    """Return the instruction set of that name, or the best one.
+def select(target: Target, isa: str | Isa | None = None) -> Isa:
+    """Return the best instruction set, or the one that is asked for.
+
+    Parameters
+    ----------
+    target : tvm.target.Target
+        What other code is compiled for; kernels use none of the instructions that it lacks,
+        except that `resolve_target` leaves fused multiply-add out for other code only.
+    isa : str or Isa, optional
+        A key of `LEVELS`, or an instruction set of one's own.
 
     Raises
     ------
     ValueError
-        There is none of that name, or this CPU lacks it.
+        There is none of that name; the target or this CPU lacks it; the system forbids it.
     """
     usable = available(target)
-    if name is None:
-        return usable[0]
-    if name not in LEVELS:
-        raise ValueError(f"isa={name!r} is unknown; the levels are {', '.join(LEVELS)}")
-    if LEVELS[name] not in usable:
+    if isa is None:
+        for level in LEVELS.values():
+            if level in usable:
+                return level
+            if _features(target).issuperset(level.needs):
+                _warn_once(level, usable[0])
+    if isinstance(isa, str):
+        if isa not in LEVELS:
+            raise ValueError(f"isa={isa!r} is unknown; the levels are {', '.join(LEVELS)}")
+        isa = LEVELS[isa]
+    missing = sorted(set(isa.needs) - _features(target))
+    has = ", ".join(level.name for level in usable)
+    if missing:
         raise ValueError(
-            f"isa={name!r}: this CPU has no {name}; it has {', '.join(i.name for i in usable)}"
+            f"isa={isa.name!r}: the target or this CPU lacks {', '.join(missing)}; it has {has}"
         )
-    return LEVELS[name]
+    if (refusal := isa.refusal()) is not None:
+        raise ValueError(f"isa={isa.name!r}: {refusal}; use one of {has}")
+    return isa
+
+
+@functools.cache
+def _warn_once(level: Isa, other: Isa) -> None:
+    warnings.warn(
+        f"kernels use {other.name} instead of {level.name}: {level.refusal()}", stacklevel=4
+    )
+
+
+def _features(target: Target) -> set[str]:
+    """Return LLVM's names of the features that both a target and this CPU have."""
+    here = Target({"kind": "llvm", "mcpu": codegen.llvm_get_system_cpu()})
+    features = set(codegen.llvm_get_cpu_features(here))
+    if "mattr" in target.attrs:
+        config = {k: v for k, v in target.attrs.items() if not k.startswith("feature.")}
+        config["mattr"] = [a for a in target.attrs["mattr"] if a not in ("-fma", "-fma4")]
+        target = Target({"kind": "llvm", **config})
+    features &= set(codegen.llvm_get_cpu_features(target))
+    # LLVM knows the CPU by its model; a virtual machine may hide some of its features.
+    flags = _flags()
+    return {name for name in features if _plain(name) in flags} if flags else features
+
+
+@functools.cache
+def _flags() -> frozenset[str]:
+    """Return what the system calls the features of this CPU; nothing if it does not tell."""
+    if not CPU_FLAGS.exists():
+        return frozenset()
+    found = re.search(r"^flags\s*:(.*)$", CPU_FLAGS.read_text(), re.MULTILINE)
+    return frozenset(map(_plain, found[1].split())) if found else frozenset()
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[-_.]", "", name)

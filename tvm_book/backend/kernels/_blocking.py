@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from ..isa import Dot, Isa
 
 __all__ = ["Blocking", "choose"]
@@ -61,7 +63,7 @@ def choose(
         if m * n + n + 1 <= isa.registers
     ]
     m, n = min(candidates, key=lambda block: _cycles(rows, panels, *block))
-    weights = columns * depth * (1 if dot.b == "int8" else 4)
+    weights = columns * depth * np.dtype(dot.b).itemsize
     inputs = outer * rows * depth // 4
     columns_first = weights > max(NEAR, inputs) and -(-panels // n) >= threads
     blocks = -(-panels // n)

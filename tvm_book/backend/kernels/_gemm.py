@@ -39,12 +39,15 @@ class Loop:
         Which axis of the output; -1 for the reduction.
     b : int
         Whether the weights differ from index to index: how many elements apart they are.
+    begin : int
+        The same of what the sums begin with.
     """
 
     extent: int
     a: int
     axis: int = -1
     b: int = 0
+    begin: int = 0
 
 
 @dataclass(frozen=True)
@@ -90,17 +93,17 @@ class Nest:
 def pack(weights: np.ndarray, dot: Dot) -> np.ndarray:
     """Arrange weights (depth, columns) as the kernel reads them.
 
-    The result, (columns / lanes, depth / group, lanes * group), is a panel for each vector of
-    columns; missing columns are zero. Leading axes stay.
+    The result, (columns / lanes, depth / group, lanes * group) of `dot.b`, is a panel for each
+    vector of columns; missing columns are zero. Leading axes stay.
     """
     *batch, depth, columns = weights.shape
-    panels = -(-columns // dot.lanes)
-    full = np.zeros((*batch, depth, panels * dot.lanes), weights.dtype)
+    panels, steps = -(-columns // dot.lanes), depth // dot.group
+    full = np.zeros((*batch, depth, panels * dot.lanes), dot.b)
     full[..., :columns] = weights
-    tiles = full.reshape(*batch, depth // dot.group, dot.group, panels, dot.lanes)
-    order = [*range(len(batch)), *(len(batch) + axis for axis in (2, 0, 3, 1))]
+    tiles = full.reshape(*batch, steps, dot.group // dot.split, dot.split, panels, dot.lanes)
+    order = [*range(len(batch)), *(len(batch) + axis for axis in (3, 0, 2, 4, 1))]
     return np.ascontiguousarray(tiles.transpose(order)).reshape(
-        *batch, panels, depth // dot.group, dot.lanes * dot.group
+        *batch, panels, steps, dot.lanes * dot.group
     )
 
 
@@ -183,10 +186,13 @@ class _Work:
         panel = nest.depth // dot.group * lanes * dot.group
         acc = T.alloc_buffer((rows * panels * lanes,), dot.acc, scope="local")
         start = column * (self.blocking.panels * lanes)
+        first_sum = start
+        for loop, number in zip(nest.outer, outer, strict=True):
+            first_sum = first_sum + number * loop.begin if loop.begin else first_sum
         for j in range(panels):
             value = T.broadcast(T.cast(0, dot.acc), lanes)
             if self.begin is not None:
-                value = T.bind(self.begin.buffer[T.ramp(start + j * lanes, 1, lanes)])
+                value = T.bind(self.begin.buffer[T.ramp(first_sum + j * lanes, 1, lanes)])
             for i in range(rows):
                 T.buffer_store(acc, value, [T.ramp((i * panels + j) * lanes, 1, lanes)])
         a_base: Expr = nest.start + first * nest.rows.a
