@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from tvm import relax
 
 from . import _conv, _matmul, _normalize, _pool, _reduce, _softmax
+from ._geometry import CONVOLUTIONS
 
 __all__ = ["ANCHORS", "Anchor"]
 
@@ -22,7 +23,7 @@ class Anchor(Protocol):
 
 
 ANCHORS: dict[str, Anchor] = {
-    "relax.nn.conv2d": _conv,
+    **dict.fromkeys(CONVOLUTIONS, _conv),
     "relax.matmul": _matmul,
     "relax.nn.max_pool2d": _pool,
     "relax.nn.avg_pool2d": _pool,

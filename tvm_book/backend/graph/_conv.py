@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,16 +13,16 @@ from tvm.ir import GenericConst
 
 from ...quantize._graph import op_name, to_numpy
 from ..isa import Dot
-from ..kernels._blocking import choose
 from ..kernels._depthwise import depthwise
-from ..kernels._gemm import Loop, Nest, gemm, pack
 from ..kernels._kernel import BIAS
 from ..kernels._view import View
 from ._fuse import Group, shape_of
-from ._layout import MULTIPLE, allocate
+from ._geometry import CONVOLUTIONS, Part, padding, part_of, parts, weights_of
+from ._layout import MULTIPLE, SMALL, allocate
+from ._nest import Images, constants, convolve
 from ._program import per_channel
 
-__all__ = ["accepts", "begin_values", "plan", "product_types"]
+__all__ = ["accepts", "begin_values", "constants", "plan", "product_types"]
 
 CHANNELS = 1  # the axis of NCHW
 
@@ -35,11 +37,11 @@ def product_types(call: relax.Call) -> str | None:
 def accepts(walk: Any, var: relax.Var) -> bool:
     """Whether there is a kernel: constant weights, in the usual layout."""
     call = walk.graph.bindings[var]
-    attrs = call.attrs
+    attrs, (data, kernel) = call.attrs, CONVOLUTIONS[op_name(call)]
     layouts = (attrs.data_layout, attrs.kernel_layout, attrs.out_layout or attrs.data_layout)
     return (
         isinstance(call.args[1], GenericConst)
-        and layouts == ("NCHW", "OIHW", "NCHW")
+        and layouts == (data, kernel, data)
         and product_types(call) is not None
     )
 
@@ -49,40 +51,50 @@ def plan(walk: Any, group: Group) -> Any:
     from ._lower import Plan
 
     call = walk.graph.bindings[group.anchor]
-    kind = product_types(call)
+    kind, groups = product_types(call), int(call.attrs.groups)
     dot: Dot = getattr(walk.isa, kind)
-    weights, attrs = to_numpy(call.args[1]), call.attrs
-    groups = int(attrs.groups)
-    out_channels, in_channels, height, width = weights.shape
-    operations = 2 * math.prod(shape_of(group.anchor)) * in_channels * height * width
-    name = f"conv{height}x{width}_{kind}"
-    begin, swallowed = begin_values(walk, group, weights.reshape(out_channels, -1), CHANNELS)
-    value = _images(walk, call.args[0], dot, attrs, in_channels * groups)
-    if groups == in_channels * groups == out_channels and groups > 1:
-        body, inputs = depthwise(dot, call, value.view, weights, begin, walk.isa)
-        inputs = [(value.expr, value.view), *inputs]
-        return Plan(inputs, body, "depthwise_" + name, kind, operations, swallowed, CHANNELS)
-    nest, matrix = _nest(dot, call, value.view, weights, groups)
-    rows = (nest.rows.extent, nest.columns, nest.depth)
-    outer = math.prod(loop.extent for loop in nest.outer)
-    blocking = choose(walk.isa, dot, rows, outer, walk.threads, nest.shift[0])
-    inputs = [(value.expr, value.view), *constants(pack(matrix, dot), begin)]
+    weights = weights_of(call, to_numpy(call.args[1]))
+    out_channels, in_channels, *kernel = weights.shape
+    value = _images(walk, call, dot, in_channels * groups)
+    depthwise_too = groups == in_channels * groups == out_channels and groups > 1
+    inputs, bodies, swallowed = [(value.expr, value.view)], [], None
+    for part in parts(call):
+        taken = part_of(weights, part)
+        begin, swallowed = begin_values(walk, group, taken.reshape(out_channels, -1), CHANNELS)
+        (down, right), (dy, dx) = ([getattr(s, k) for s in part] for k in ("stride", "dilation"))
+        shape = (shape_of(call)[0], out_channels, *(span.extent for span in part))
+        images = Images(shape, (down, right), (dy, dx), groups)
+        _, _, y, x = value.view.strides
+        offset = value.view.offset + part[0].start * y + part[1].start * x
+        view = replace(value.view, offset=offset)
+        loops = depthwise if depthwise_too else convolve
+        body, constant = loops(walk, dot, images, view, taken, begin)
+        bodies.append((part, body, slice(len(inputs), len(inputs) + len(constant))))
+        inputs += constant
 
-    def body(kernel, arrays, finish):
-        gemm(kernel, dot, nest, blocking, (*arrays, None)[:3], finish)
+    def every(kernel, arrays, finish):
+        for part, body, own in bodies:
+            body(kernel, [arrays[0], *arrays[own]], _placed(part, len(shape_of(call)), finish))
 
-    return Plan(inputs, body, name, kind, operations, swallowed, CHANNELS)
+    prefix = "depthwise_" if depthwise_too else ""
+    kernel_name = "x".join(map(str, kernel))
+    name = f"{prefix}{op_name(call).removeprefix('relax.nn.')}_{kernel_name}_{kind}"
+    transposed = op_name(call).endswith("_transpose")
+    positions = math.prod(shape_of(call.args[0] if transposed else call)[2:])
+    operations = 2 * shape_of(call)[0] * positions * math.prod(weights.shape)
+    return Plan(inputs, every, name, kind, operations, swallowed, CHANNELS)
 
 
-def constants(*arrays: np.ndarray | None) -> list[tuple[relax.Expr, View]]:
-    """Return arrays as operands of a kernel; a missing one is left out."""
-    found = []
-    for array in arrays:
-        if array is not None:
-            flat = np.ascontiguousarray(array).reshape(-1)
-            view = View(flat.shape, str(flat.dtype), str(flat.dtype), flat.shape, (1,))
-            found.append((relax.const(flat, str(flat.dtype)), view))
-    return found
+def _placed(part: Part, rank: int, finish: Callable) -> Callable:
+    """Return `finish` for results of a part, at their places in the output."""
+    if rank == 4 and all((span.first, span.every) == (0, 1) for span in part):
+        return finish
+
+    def at(index: list[Any], lanes: int, read: Callable) -> None:
+        places = [i * s.every + s.first for i, s in zip(index[2:], part, strict=True)]
+        finish([*index[:2], *places[4 - rank :]], lanes, read)
+
+    return at
 
 
 def begin_values(
@@ -131,11 +143,13 @@ def _bias(walk: Any, group: Group, axis: int, columns: int) -> tuple[relax.Var, 
     return None
 
 
-def _images(walk: Any, expr: relax.Expr, dot: Dot, attrs: Any, channels: int) -> Any:
-    """Return the input padded, channels last, and with whole groups of channels."""
-    value = walk.value(expr)
-    top, left, bottom, right = (int(p) for p in attrs.padding)
-    widths = [(0, 0), (0, 0), (top, bottom), (left, right)]
+def _images(walk: Any, call: relax.Call, dot: Dot, channels: int) -> Any:
+    """Return the input as images, channels last, padded, and with whole groups of channels."""
+    value = walk.value(call.args[0])
+    if len(value.view.shape) == 3:
+        value = type(value)(value.expr, _as_images(value.view))
+    widths = padding(call)
+    widths = [*widths[:2], (0, 0), *widths[2:]] if len(widths) == 3 else widths
     view = value.view.pad(widths, 0.0)
     missing = -channels % dot.group
     if (
@@ -144,75 +158,16 @@ def _images(walk: Any, expr: relax.Expr, dot: Dot, attrs: Any, channels: int) ->
         or (channels > 1 and view.strides[CHANNELS] != 1)
         or view.slack < missing
     ):
-        multiple = max(dot.group, 4) if channels <= 4 else MULTIPLE
-        target = allocate(
-            value.view.shape, value.view.dtype, CHANNELS, widths, 0.0, multiple
-        )
+        multiple = max(dot.group, SMALL) if channels <= SMALL else MULTIPLE
+        target = allocate(value.view.shape, value.view.dtype, CHANNELS, widths, 0.0, multiple)
         value = walk.copy(value, target)
-        view = value.view.pad(widths, 0.0)
-    return type(value)(value.expr, view)
+    return value
 
 
-def _nest(
-    dot: Dot, call: relax.Call, view: View, weights: np.ndarray, groups: int
-) -> tuple[Nest, np.ndarray]:
-    """Return the loops, and the weights as a matrix (depth, columns) in their order."""
-    out_channels, in_channels, height, width = weights.shape
-    (down, right), (dy, dx) = (
-        tuple(int(n) for n in pair) for pair in (call.attrs.strides, call.attrs.dilation)
+def _as_images(view: View) -> View:
+    """Return rows of numbers as images of one row."""
+    shape, strides, halo = (
+        (*x[:2], y, x[2])
+        for x, y in ((view.shape, 1), (view.strides, 0), (view.halo or ((0, 0),) * 3, (0, 0)))
     )
-    batch, _, rows, columns = shape_of(call)
-    n, _, y, x = view.strides
-    shift, taken = (0, 0), in_channels
-    kernel = weights.transpose(2, 3, 1, 0)  # height, width, input, output
-    if groups > 1:
-        kernel, taken, shift = _grouped(weights, groups, dot)
-    missing = -taken % dot.group
-    together = groups == 1 and dx == 1 and taken + missing <= x
-    whole = x if together and width > 1 else taken + missing
-    if whole - taken > (view.slack if together else missing) and whole > taken + missing:
-        together, whole = False, taken + missing
-    full = np.zeros((height, width, whole, out_channels), weights.dtype)
-    full[:, :, :taken] = kernel
-    taps = [Loop(height, y * dy)]
-    run = whole
-    if together and width > 1:
-        run = width * whole
-    else:
-        taps.append(Loop(width, x * dx))
-    nest = Nest(
-        outer=(Loop(batch, n, 0), Loop(rows, y * down, 2)),
-        rows=Loop(columns, x * right, 3),
-        columns=out_channels,
-        column_axis=CHANNELS,
-        taps=tuple(taps),
-        run=run,
-        start=view.offset,
-        shift=shift,
-    )
-    return nest, full.reshape(-1, out_channels)
-
-
-def _grouped(
-    weights: np.ndarray, groups: int, dot: Dot
-) -> tuple[np.ndarray, int, tuple[int, int]]:
-    """Return weights for vectors of output channels, zero where another group's inputs are.
-
-    A vector of output channels belongs to one group or to several whole ones, where the sizes
-    allow; then it reads the inputs of these only. Otherwise every channel reads all.
-    """
-    out_channels, size, height, width = weights.shape
-    per_group = out_channels // groups
-    lanes = dot.lanes
-    if per_group % lanes == 0 and size % dot.group == 0:
-        return weights.transpose(2, 3, 1, 0), size, (per_group, size)
-    covered = lanes // per_group if lanes % per_group == 0 else 0
-    if not covered or out_channels % lanes or (covered * size) % dot.group:
-        covered = groups
-    taken = covered * size
-    kernel = np.zeros((height, width, taken, out_channels), weights.dtype)
-    for channel in range(out_channels):
-        first = channel // per_group % covered * size
-        kernel[:, :, first : first + size, channel] = weights[channel].transpose(1, 2, 0)
-    shift = (0, 0) if covered == groups else (lanes, taken)
-    return kernel, taken, shift
+    return replace(view, shape=shape, strides=strides, halo=halo)

@@ -10,7 +10,7 @@ import numpy as np
 from tvm import relax
 from tvm.script.ir_builder import tirx as T
 
-from ..isa import Dot, Isa
+from ..isa import Dot
 from ._kernel import Kernel, vector
 from ._view import View
 
@@ -18,23 +18,17 @@ __all__ = ["depthwise"]
 
 
 def depthwise(
-    dot: Dot,
-    call: relax.Call,
-    view: View,
-    weights: np.ndarray,
-    begin: np.ndarray | None,
-    isa: Isa,
+    walk: Any, dot: Dot, images: Any, view: View, weights: np.ndarray, begin: np.ndarray | None
 ) -> tuple[Callable, list[tuple[relax.Expr, View]]]:
     """Return the loops, and the constants that they read behind the images."""
     channels, _, height, width = weights.shape
-    lanes = isa.lanes
+    lanes = walk.isa.lanes
     panels = -(-channels // lanes)
     wide = "int32" if dot.acc == "int32" else "float32"
     full = np.zeros((height * width, panels * lanes), wide)
     full[:, :channels] = weights.reshape(channels, -1).T
-    batch, _, rows, columns = (int(n) for n in call.ty.shape)
-    down, right = (int(n) for n in call.attrs.strides)
-    dy, dx = (int(n) for n in call.attrs.dilation)
+    batch, _, rows, columns = images.shape
+    (down, right), (dy, dx) = images.strides, images.dilation
     n, _, y, x = view.strides
     block = next(m for m in (7, 8, 6, 5, 4, 3, 2, 1) if columns % m == 0 or m == 4)
     inputs = []
@@ -78,9 +72,9 @@ def depthwise(
                 finish(
                     [b, panel * lanes, row, start + i],
                     lanes,
-                    lambda at, m, i=i: acc[i * lanes + at]
-                    if m == 1
-                    else acc[T.ramp(i * lanes + at, 1, m)],
+                    lambda at, m, i=i: (
+                        acc[i * lanes + at] if m == 1 else acc[T.ramp(i * lanes + at, 1, m)]
+                    ),
                 )
 
         with kernel.parallel([batch, rows]) as (b, row):
