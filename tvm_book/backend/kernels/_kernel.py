@@ -174,9 +174,11 @@ def fill_halo(array: Array) -> None:
         return
     value = array.stored_fill()
     axis = view.vector_axis()
+    if axis is None:  # a single channel
+        axis = next((a for a, s in enumerate(view.strides) if s == 1 and a not in rings), None)
     for ring in rings:
         # Around the vector axis itself one element at a time.
-        row = 1 if ring == axis else view.shape[axis] + view.slack
+        row = 1 if axis is None or ring == axis else view.shape[axis] + view.slack
         others = [a for a in range(len(view.shape)) if a != ring and (a != axis or ring == axis)]
         spans = [(0 if a not in rings else -view.halo[a][0], a) for a in others]
         sizes = [
