@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from ..kernels._view import View
@@ -12,6 +11,7 @@ __all__ = ["MULTIPLE", "SMALL", "allocate"]
 MULTIPLE = 16  # elements to which the vector axis is padded
 SMALL = 4  # what suffices for images of so few channels, which only convolutions read
 STORED = {"int8": "uint8"}
+BEYOND = 64  # bytes behind an array of bytes: tile registers are read whole
 
 
 def allocate(
@@ -49,6 +49,8 @@ def allocate(
         step *= size
     stored = STORED.get(dtype, dtype)
     slack = -shape[axis] % multiple
+    beyond = BEYOND if stored != dtype else 0
+    extent = (step + beyond,)
     return View(
-        tuple(shape), dtype, stored, (math.prod([step]),), tuple(strides), offset, halo, fill, slack
+        tuple(shape), dtype, stored, extent, tuple(strides), offset, halo, fill, slack, beyond
     )

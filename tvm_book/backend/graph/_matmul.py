@@ -15,6 +15,7 @@ from ...quantize._graph import Graph, op_name, to_numpy
 from ..isa import Dot
 from ..kernels._blocking import choose
 from ..kernels._gemm import Loop, Nest, gemm, pack
+from ..kernels._gemm_amx import run_length
 from ..kernels._kernel import BIAS, unravel
 from ..kernels._pack import pack_activations, packed_views
 from ..kernels._view import View, dense
@@ -45,9 +46,11 @@ def plan(walk: Any, group: Group) -> Any:
     shape = shape_of(group.anchor)
     left = _left(walk, call.args[0], dot)
     depth = left.view.shape[-1]
-    batch, inputs, swallowed = _right(walk, group, call.args[1], dot)
+    constant = isinstance(call.args[1], GenericConst)
+    run = run_length(depth, dot, left.view.beyond if constant else 0)
+    batch, inputs, swallowed = _right(walk, group, call.args[1], dot, run)
     panels = -(-shape[-1] // dot.lanes)
-    matrix = panels * -(-depth // dot.group) * dot.group * dot.lanes
+    matrix = panels * run * dot.lanes
     outer = _loops(shape[:-2], left.view, batch, matrix, panels * dot.lanes)
     outer, rows, split = _merge(outer, Loop(shape[-2], left.view.strides[-2], len(outer)))
     nest = Nest(
@@ -56,7 +59,7 @@ def plan(walk: Any, group: Group) -> Any:
         columns=shape[-1],
         column_axis=len(outer) + 1,
         taps=(),
-        run=depth + -depth % dot.group,
+        run=run,
         start=left.view.offset,
     )
     count = math.prod(loop.extent for loop in outer)
@@ -184,11 +187,11 @@ def _constant_left(walk: Any, expr: relax.Expr, dot: Dot) -> Any:
 
 
 def _right(
-    walk: Any, group: Group, expr: relax.Expr, dot: Dot
+    walk: Any, group: Group, expr: relax.Expr, dot: Dot, run: int
 ) -> tuple[tuple[int, ...], list[tuple[relax.Expr, View]], relax.Var | None]:
     """Return the axes of its batch, the packed matrix with what sums begin with, what that contains."""
     if isinstance(expr, GenericConst):
-        return _constant_right(walk, group, to_numpy(expr), dot)
+        return _constant_right(walk, group, to_numpy(expr), dot, run)
     value, factor, swallowed = walk.value(expr), 0, None
     if dot.acc == "int32":
         term = zero_point_term(walk.graph, group)
@@ -204,9 +207,9 @@ def _right(
     return value.view.shape[:-2], list(zip(packed, views, strict=True)), swallowed
 
 
-def _constant_right(walk: Any, group: Group, weights: np.ndarray, dot: Dot) -> Any:
+def _constant_right(walk: Any, group: Group, weights: np.ndarray, dot: Dot, run: int) -> Any:
     *batch, depth, columns = weights.shape
-    padded = np.pad(weights, [(0, 0)] * len(batch) + [(0, -depth % dot.group), (0, 0)])
+    padded = np.pad(weights, [(0, 0)] * len(batch) + [(0, run - depth), (0, 0)])
     if math.prod(batch) == 1:
         matrix = weights.reshape(depth, columns)
         axis = len(shape_of(group.anchor)) - 1

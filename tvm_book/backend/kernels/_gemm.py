@@ -19,6 +19,7 @@ from tvm.script.ir_builder import tirx as T
 
 from ..isa import Dot
 from ._blocking import Blocking
+from ._gemm_amx import fits, gemm_tiles
 from ._kernel import Array, Kernel, unravel, vector
 
 __all__ = ["Loop", "Nest", "gemm", "pack"]
@@ -131,6 +132,9 @@ def gemm(
         ``(index, lanes, read)`` does something with the sums at `index` and the columns behind it:
         ``read(begin, lanes)`` returns some of them.
     """
+    if kernel.isa.tiles is not None and dot is kernel.isa.int8 and fits(nest):
+        gemm_tiles(kernel, nest, arrays, finish)
+        return
     panels = -(-nest.columns // dot.lanes)
     full, rest = divmod(panels, blocking.panels)
     rows = math.prod(loop.extent for loop in nest.outer)

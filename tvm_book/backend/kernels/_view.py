@@ -38,6 +38,8 @@ class View:
     slack : int
         How many elements one may read behind the last one on the axis of stride 1, whatever they
         are; they are finite.
+    beyond : int
+        How many elements one may read behind any element, whatever they are.
     """
 
     shape: tuple[int, ...]
@@ -49,6 +51,7 @@ class View:
     halo: tuple[tuple[int, int], ...] = ()
     fill: float = 0
     slack: int = 0
+    beyond: int = 0
 
     @property
     def size(self) -> int:
@@ -64,6 +67,14 @@ class View:
             and self.strides == _row_major(self.shape)
             and self.offset == 0
         )
+
+    @property
+    def in_order(self) -> bool:
+        """Whether the array is the tensor, row by row, but in another shape."""
+        steps = _row_major(self.shape)
+        same = all(n == 1 or a == b for n, a, b in zip(self.shape, self.strides, steps, strict=True))
+        whole = self.size == math.prod(self.shape) and self.offset == 0
+        return same and whole and self.stored == self.dtype and self.extent != self.shape
 
     def vector_axis(self) -> int | None:
         """Return the axis whose elements are neighbours, None if there is none."""
@@ -90,11 +101,17 @@ class View:
         return replace(self, shape=pick[0], strides=pick[1], halo=pick[2])
 
     def slice(self, axis: int, begin: int, size: int, step: int = 1) -> View:
-        """Return `size` indices of an axis, from `begin` on."""
-        shape, strides, halo = list(self.shape), list(self.strides), [(0, 0)] * len(self.shape)
-        left = self.slack if strides[axis] != 1 else self.shape[axis] + self.slack - begin - size
+        """Return `size` indices of an axis, from `begin` on.
+
+        What lies around it on that axis is no halo any more; other axes keep theirs.
+        """
+        shape, strides = list(self.shape), list(self.strides)
+        halo = list(self.halo) or [(0, 0)] * len(shape)
+        slack = self.slack
+        if strides[axis] == 1:
+            slack = shape[axis] + slack - begin - size if step == 1 else 0
         offset = self.offset + begin * strides[axis]
-        shape[axis] = size
+        shape[axis], halo[axis] = size, (0, 0)
         strides[axis] *= step
         return replace(
             self,
@@ -102,7 +119,7 @@ class View:
             strides=tuple(strides),
             halo=tuple(halo),
             offset=offset,
-            slack=left if step == 1 else 0,
+            slack=slack,
         )
 
     def pad(self, widths: Sequence[tuple[int, int]], fill: float) -> View | None:
