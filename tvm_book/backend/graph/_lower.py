@@ -133,7 +133,7 @@ class Lowering:
             if var in by_result:
                 if var in self.wants.needed:
                     self.group(by_result[var])
-            elif var not in inside:
+            elif var not in inside and var in self.wants.needed:
                 self.single(var)
 
     def bind(self, old: relax.Var, new: relax.Expr) -> None:
@@ -241,7 +241,10 @@ class Lowering:
         halo, fill = self.wants.halo(var)
         small = len(shape) == 4 and axis == 1 and shape[1] <= SMALL
         multiple = SMALL if small and self.wants.only_convolutions(var) else MULTIPLE
-        return allocate(shape, dtype, axis, halo, fill, multiple)
+        order = self.wants.order(var, axis)
+        moved = [[seq[a] for a in order] for seq in (shape, halo)]
+        view = allocate(moved[0], dtype, len(shape) - 1, moved[1], fill, multiple)
+        return view.permute([order.index(a) for a in range(len(shape))])
 
     def call(
         self,
@@ -314,9 +317,15 @@ class Lowering:
         """Return a tensor as operators of Relax take it."""
         if not isinstance(expr, relax.Var):
             return expr
+        if expr not in self._plain and expr not in self.values:
+            call = map_operands(self.graph.bindings[expr], self.plain)
+            self._plain[expr] = self.builder.emit(call, expr.name)
         if expr not in self._plain:
             value = self.values[expr]
-            if not value.view.plain:
+            if value.view.in_order:
+                value = Value(relax.op.reshape(value.expr, value.view.shape), value.view)
+                value = Value(self.builder.emit(value.expr, expr.name), value.view)
+            elif not value.view.plain:
                 value = self.copy(value, dense(value.view.shape, value.view.dtype))
             self._plain[expr] = value.expr
         return self._plain[expr]
@@ -324,6 +333,8 @@ class Lowering:
     def single(self, var: relax.Var) -> None:
         """Emit an operator that is in no group: a change of the view, or as it is."""
         call = self.graph.bindings[var]
+        if _moves.is_split(call):
+            return  # until something reads more than its parts
         moved = _moves.move(self, var, call)
         if moved is not None:
             self.values[var] = moved

@@ -139,7 +139,9 @@ class _Panel:
         if per == 1:
             return flat[:valid]
         return [
-            T.bind(tirx.Shuffle([flat[k // per]], list(range(k % per * lanes, (k % per + 1) * lanes))))
+            T.bind(
+                tirx.Shuffle([flat[k // per]], list(range(k % per * lanes, (k % per + 1) * lanes)))
+            )
             for k in range(valid)
         ]
 
@@ -147,15 +149,14 @@ class _Panel:
         """Load `count` elements and fill up with zeros, without reading behind them."""
         if count == lanes:
             return T.bind(self.array.load(index, axis, lanes))
-        value = _splat(0, self.array.view.dtype, lanes)
+        value = zero = _splat(0, self.array.view.dtype, lanes)
         for begin, width in chunks(count, lanes):
             at = [x + begin if a == axis else x for a, x in enumerate(index)]
             part = self.array.load(at, axis, width)
-            if width == 1:
-                part, width = T.broadcast(part, 2), 2
-            zero = _splat(0, self.array.view.dtype, width)
-            stop = min(count, begin + width)
-            pick = [i - begin if begin <= i < stop else width for i in range(lanes)]
+            part = T.broadcast(part, lanes) if width == 1 else part
+            length = lanes if width == 1 else width
+            stop = begin + width
+            pick = [i - begin if begin <= i < stop else length for i in range(lanes)]
             value = value + tirx.Shuffle([T.bind(part), zero], pick)
         return T.bind(value)
 

@@ -86,8 +86,12 @@ def transposed(
             elif place < length:
                 for p in range(length - place):
                     part = tirx.Shuffle([value], list(range(p * n, p * n + n)))
-                    out.store([_plus(x, p) if a == read else x for a, x in enumerate(where)],
-                              part, write, n)
+                    out.store(
+                        [_plus(x, p) if a == read else x for a, x in enumerate(where)],
+                        part,
+                        write,
+                        n,
+                    )
 
     with kernel.parallel([*(view.shape[a] for a in outer), blocks]) as (*numbers, number):
         index: list[Expr] = [0] * len(view.shape)
@@ -115,4 +119,3 @@ def _plus(value: Expr, number: int) -> Expr:
 
 def _power(number: int) -> int:
     return 1 << (number.bit_length() - 1)
-

@@ -72,7 +72,9 @@ class View:
     def in_order(self) -> bool:
         """Whether the array is the tensor, row by row, but in another shape."""
         steps = _row_major(self.shape)
-        same = all(n == 1 or a == b for n, a, b in zip(self.shape, self.strides, steps, strict=True))
+        same = all(
+            n == 1 or a == b for n, a, b in zip(self.shape, self.strides, steps, strict=True)
+        )
         whole = self.size == math.prod(self.shape) and self.offset == 0
         return same and whole and self.stored == self.dtype and self.extent != self.shape
 
@@ -182,9 +184,7 @@ def _split(shape: tuple[int, ...], runs: list[list[int]]) -> tuple[int, ...] | N
 def dense(shape: Sequence[int], dtype: str) -> View:
     """Return the view of an array that is the tensor itself, row by row."""
     shape = tuple(shape)
-    return View(
-        shape, dtype, dtype, shape, _row_major(shape), halo=((0, 0),) * len(shape)
-    )
+    return View(shape, dtype, dtype, shape, _row_major(shape), halo=((0, 0),) * len(shape))
 
 
 def _row_major(shape: Sequence[int]) -> tuple[int, ...]:
