@@ -35,6 +35,27 @@ class Group:
     anchor: relax.Var | None
     result: relax.Var
     members: set[relax.Var] = field(default_factory=set)
+    _states: list[tuple[relax.Var, frozenset[relax.Var]]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.extend(self.result)
+
+    def extend(self, result: relax.Var) -> None:
+        """Let the group end at another operator, which is among its members."""
+        self.result = result
+        self._states.append((result, frozenset(self.members)))
+
+    def narrowest(self) -> int:
+        """Bytes of an element at the operator whose result is narrowest."""
+        return min(_width(var) for var, _ in self._states)
+
+    def cut(self) -> set[relax.Var]:
+        """End the group at its narrowest result, and return the members behind that."""
+        least = self.narrowest()
+        last = max(i for i, (var, _) in enumerate(self._states) if _width(var) == least)
+        rest = self.members - self._states[last][1]
+        self.result, self.members = self._states[last][0], set(self._states[last][1])
+        return rest
 
 
 def shape_of(expr: relax.Expr) -> tuple[int, ...]:
@@ -69,17 +90,25 @@ def _widened(graph: Graph, anchors: Iterable[relax.Var]) -> set[relax.Var]:
         call = graph.bindings[var]
         source = call.args[0] if op_name(call) in WIDENING else None
         cast = graph.bindings.get(source) if isinstance(source, relax.Var) else None
-        if cast is not None and op_name(cast) == "relax.astype":
-            narrow, wide = (np.dtype(str(x.ty.dtype)).itemsize for x in (cast.args[0], cast))
-            if narrow < wide and isinstance(cast.args[0], relax.Var):
-                found.add(source)
+        if cast is not None and _widens(cast) and isinstance(cast.args[0], relax.Var):
+            found.add(source)
     return found
+
+
+def _widens(call: relax.Expr) -> bool:
+    """Whether an operator is a cast to a wider type."""
+    return op_name(call) == "relax.astype" and _width(call.args[0]) < _width(call)
+
+
+def _width(expr: relax.Expr) -> int:
+    """Bytes of an element."""
+    return np.dtype(str(expr.ty.dtype)).itemsize
 
 
 def _absorb(graph, var, owner, copied, uses, widened) -> None:
     call = graph.bindings[var]
     operands = [arg for arg in tensor_operands(call) if isinstance(arg, relax.Var)]
-    if op_name(call) == "relax.astype" and (uses[var] > 1 or var in widened) and operands:
+    if operands and _widens(call) and (uses[var] > 1 or var in widened):
         copied.add(var)
         owner[var] = Group(None, var, {var, *_copies(graph, operands, copied)})
         return
@@ -92,12 +121,15 @@ def _absorb(graph, var, owner, copied, uses, widened) -> None:
         and shape_of(arg) == shape_of(var)
     ]
     anchored = [group for group in ends if group.anchor is not None]
-    group = anchored[-1] if anchored else Group(None, var)
+    # Of several anchors one goes on here. The others are written where they are narrowest.
+    group = max(anchored, key=Group.narrowest, default=None) or Group(None, var)
     for other in ends:
         if other.anchor is None:
             group.members |= other.members
+        elif other is not group:
+            group.members |= other.cut()
     group.members |= {var, *_copies(graph, operands, copied)}
-    group.result = var
+    group.extend(var)
     owner[var] = group
 
 
