@@ -49,20 +49,22 @@ def normalize(
         return a + b
 
     def work(row: Row) -> None:
-        row.load(0.0)
-        mean = None
+        def keep(at, index, begin):
+            value = T.bind(row.fetch(index, begin, 0.0))
+            row.write(at, value, row.wide)
+            return value if centred else value * value
+
+        total = row.reduce(keep, add, 0.0)
         if centred:
-            total = row.reduce(lambda at, _: row.read(at, row.wide), add, 0.0)
             mean = T.bind(total / float(row.count))
 
-        def squared(at, begin):
-            value = row.read(at, row.wide)
-            if mean is not None:
-                value = T.bind(row.valid(begin, value - mean))
+            def squared(at, _index, begin):
+                value = T.bind(row.valid(begin, row.read(at, row.wide) - mean))
                 row.write(at, value, row.wide)
-            return value * value
+                return value * value
 
-        variance = row.reduce(squared, add, 0.0) / float(row.count)
+            total = row.reduce(squared, add, 0.0)
+        variance = total / float(row.count)
         factor = T.bind(splat(1.0, "float32", 1) / T.sqrt(variance + epsilon))
 
         def result(value, index, lanes):

@@ -1,4 +1,4 @@
-"""Rows that are read more than once: copied to whole vectors first, reduced along the way."""
+"""Rows that are read more than once: kept in whole vectors, and reduced along the way."""
 
 from __future__ import annotations
 
@@ -97,39 +97,46 @@ class Row:
             self.scratch, value, [position if lanes == 1 else T.ramp(position, 1, lanes)]
         )
 
-    def load(self, fill: float) -> None:
-        """Copy the row; lanes behind its end become `fill`."""
-        with self._lines() as (start, index):
+    def fetch(self, index: list[Expr], begin: Expr, fill: float) -> Expr:
+        """Return a vector of the source; lanes behind the end of the row are `fill`."""
 
-            def piece(begin: Expr, lanes: int) -> None:
-                at = [begin if a == self.axis else i for a, i in enumerate(index)]
-                self.write(start + begin, self.source.load(at, self.axis, lanes), lanes)
+        def piece(start: Expr, lanes: int) -> Expr:
+            at = [start if a == self.axis else i for a, i in enumerate(index)]
+            return self.source.load(at, self.axis, lanes)
 
-            lanes = self.kernel.isa.lanes
-            full, rest = divmod(self.size, lanes)
-            if self.size < self.padded:
-                idle = self.padded - self.wide
-                self.write(start + idle, splat(fill, FLOAT, self.wide), self.wide)
-            if full:
-                with T.serial(0, full) as number:
-                    piece(number * lanes, lanes)
-            for begin, count in chunks(rest, lanes):
-                piece(full * lanes + begin, count)
+        count = self.size - begin if isinstance(begin, int) else self.wide
+        if count >= self.wide:
+            return piece(begin, self.wide)
+        parts, pick, total = [], [], 0
+        for offset, lanes in chunks(count, self.wide):
+            value = piece(begin + offset, lanes)
+            parts.append(value if lanes > 1 else T.broadcast(value, 2))
+            pick += range(total, total + lanes)
+            total += max(lanes, 2)
+        parts.append(splat(fill, FLOAT, self.wide))
+        pick += range(total, total + self.wide - count)
+        return tirx.Shuffle(parts, pick)
 
-    def reduce(self, step: Callable[[Expr, Expr], Expr], combine: Callable, neutral: float) -> Expr:
-        """Combine what ``step(position, begin)`` returns for all vectors of the row to one number.
+    def reduce(
+        self,
+        step: Callable[[Expr, list[Expr], Expr], Expr],
+        combine: Callable[[Expr, Expr], Expr],
+        neutral: float,
+    ) -> Expr:
+        """Combine what `step` returns for all vectors of the row to one number.
 
-        `begin` is how far the vector lies behind the start of the row, `position` where it is.
+        Its arguments are a position in scratch, and an index of the source and how far behind that
+        the vector begins; the last vector of a line begins at a known number.
         """
         wide = self.wide
-        parts = T.alloc_buffer((wide,), FLOAT, scope="local")
-        every = 0 if wide == 1 else T.ramp(0, 1, wide)
-        T.buffer_store(parts, splat(neutral, FLOAT, wide), [every])
-        with self._lines() as (start, _):
+        total = T.alloc_buffer((wide,), FLOAT, scope="local")
+        every = T.ramp(0, 1, wide)
+        T.buffer_store(total, splat(neutral, FLOAT, wide), [every])
+        with self._lines() as (start, index):
 
             def vector_at(begin: Expr) -> None:
-                value = step(start + begin, begin)
-                T.buffer_store(parts, combine(parts[every], value), [every])
+                value = step(start + begin, index, begin)
+                T.buffer_store(total, combine(total[every], value), [every])
 
             if self.padded > 2 * wide:
                 with T.serial(0, self.padded // wide - 1) as number:
@@ -138,18 +145,18 @@ class Row:
             else:
                 for begin in range(0, self.padded, wide):
                     vector_at(begin)
+        value = T.bind(total[every])
         while wide > 1:
             wide //= 2
-            low, high = (T.ramp(k, 1, wide) if wide > 1 else k for k in (0, wide))
-            T.buffer_store(parts, combine(parts[low], parts[high]), [low])
-        return T.bind(parts[0])
+            halves = (tirx.Shuffle([value], list(range(k, k + wide))) for k in (0, wide))
+            value = T.bind(combine(*halves))
+        return value
 
     def valid(self, begin: Expr, value: Expr) -> Expr:
         """Return a vector with zeros behind the end of the row."""
         if not isinstance(begin, int) or begin + self.wide <= self.size:
             return value
-        lane = T.ramp(begin, 1, self.wide)
-        inside = lane < splat(self.size, "int32", self.wide)
+        inside = T.ramp(begin, 1, self.wide) < splat(self.size, "int32", self.wide)
         return tirx.Select(inside, value, splat(0.0, FLOAT, self.wide))
 
     def finish(self, finish: Callable, value: Callable[[Expr, list[Expr], int], Expr]) -> None:

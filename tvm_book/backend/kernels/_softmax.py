@@ -33,10 +33,15 @@ def softmax(
     """
 
     def work(row: Row) -> None:
-        row.load(-math.inf)  # the exponential of which adds nothing
-        top = row.reduce(lambda at, _: row.read(at, row.wide), T.max, -math.inf)
+        def keep(at, index, begin):
+            # Behind the end of the row is what adds nothing to the sum.
+            value = T.bind(row.fetch(index, begin, -math.inf))
+            row.write(at, value, row.wide)
+            return value
 
-        def exponential(at, _begin):
+        top = row.reduce(keep, T.max, -math.inf)
+
+        def exponential(at, _index, _begin):
             value = exp_normal(T.bind(row.read(at, row.wide) - top), row.wide)
             if not logarithm:
                 row.write(at, value, row.wide)
