@@ -46,8 +46,7 @@ def plan(walk: Any, group: Group) -> Any:
     shape = shape_of(group.anchor)
     left = _left(walk, call.args[0], dot)
     depth = left.view.shape[-1]
-    constant = isinstance(call.args[1], GenericConst)
-    run = run_length(depth, dot, left.view.beyond if constant else 0)
+    run = run_length(depth, dot, left.view.beyond)
     batch, inputs, swallowed = _right(walk, group, call.args[1], dot, run)
     panels = -(-shape[-1] // dot.lanes)
     matrix = panels * run * dot.lanes
@@ -189,7 +188,7 @@ def _constant_left(walk: Any, expr: relax.Expr, dot: Dot) -> Any:
 def _right(
     walk: Any, group: Group, expr: relax.Expr, dot: Dot, run: int
 ) -> tuple[tuple[int, ...], list[tuple[relax.Expr, View]], relax.Var | None]:
-    """Return the axes of its batch, the packed matrix with what sums begin with, what that contains."""
+    """Return its batch, the packed matrix with what sums begin with, and what that contains."""
     if isinstance(expr, GenericConst):
         return _constant_right(walk, group, to_numpy(expr), dot, run)
     value, factor, swallowed = walk.value(expr), 0, None
@@ -198,10 +197,10 @@ def _right(
         factor = -BIAS
         if term is not None:
             swallowed, factor = term[0], factor + term[2]
-    views = packed_views(value.view.shape, dot, bool(factor))
+    views = packed_views(value.view.shape, dot, run, bool(factor))
 
     def body(kernel, arrays, results):
-        pack_activations(kernel, dot, arrays[0], results[0], (*results, None)[1], factor)
+        pack_activations(kernel, dot, run, arrays[0], results[0], (*results, None)[1], factor)
 
     packed = walk.call_many("pack_" + dot.b, [(value.expr, value.view)], views, body)
     return value.view.shape[:-2], list(zip(packed, views, strict=True)), swallowed

@@ -20,11 +20,14 @@ Expr = Any
 BLOCK = 16  # elements of the reduction that are turned over at a time
 
 
-def packed_views(shape: Sequence[int], dot: Dot, sums: bool) -> list[View]:
-    """Return where a right operand (..., depth, columns) goes, and the sums of its columns."""
-    *batch, depth, columns = shape
-    panels, steps = -(-columns // dot.lanes), -(-depth // dot.group)
-    flat = [math.prod(batch) * panels * steps * dot.group * dot.lanes]
+def packed_views(shape: Sequence[int], dot: Dot, run: int, sums: bool) -> list[View]:
+    """Return where a right operand (..., depth, columns) goes, and the sums of its columns.
+
+    Its depth is filled up to `run`, a multiple of the product's group.
+    """
+    *batch, _, columns = shape
+    panels = -(-columns // dot.lanes)
+    flat = [math.prod(batch) * panels * run * dot.lanes]
     views = [View((n,), dot.b, dot.b, (n,), (1,), halo=((0, 0),)) for n in flat]
     if sums:
         n = math.prod(batch) * panels * dot.lanes
@@ -33,7 +36,13 @@ def packed_views(shape: Sequence[int], dot: Dot, sums: bool) -> list[View]:
 
 
 def pack_activations(
-    kernel: Kernel, dot: Dot, array: Array, packed: Array, sums: Array | None, factor: int
+    kernel: Kernel,
+    dot: Dot,
+    run: int,
+    array: Array,
+    packed: Array,
+    sums: Array | None,
+    factor: int,
 ) -> None:
     """Emit the loops.
 
@@ -41,6 +50,8 @@ def pack_activations(
     ----------
     kernel : Kernel
     dot : Dot
+    run : int
+        Depth of the packed matrix.
     array : Array
         The operand (..., depth, columns), of any strides.
     packed : Array
@@ -51,7 +62,7 @@ def pack_activations(
     """
     *batch, depth, columns = array.view.shape
     full, rest = divmod(columns, dot.lanes)
-    work = _Panel(dot, array, packed, depth)
+    work = _Panel(dot, run, array, packed, depth)
     panels = full + bool(rest)
     with kernel.parallel([*batch, panels]) as (*index, panel):
         number = panel
@@ -81,15 +92,16 @@ def _steps(extents: Sequence[int], inner: int) -> list[int]:
 class _Panel:
     """One vector of columns, over the whole depth."""
 
-    def __init__(self, dot: Dot, array: Array, packed: Array, depth: int) -> None:
-        self.dot, self.array, self.packed, self.depth = dot, array, packed, depth
+    def __init__(self, dot: Dot, run: int, array: Array, packed: Array, depth: int) -> None:
+        self.dot, self.run, self.depth = dot, run, depth
+        self.array, self.packed = array, packed
         self.rank = len(array.view.shape)
         self.along_depth = array.view.strides[-1] != 1 and array.view.strides[-2] == 1
 
     def emit(self, batch: list[Expr], column: Expr, count: int, number: Expr) -> Any:
         """Write the panel of a number, `count` columns from `column` on; return their sums."""
         dot = self.dot
-        steps = -(-self.depth // dot.group)
+        start = T.bind(number * (self.run * dot.lanes))
         total = T.alloc_buffer((dot.lanes,), dot.acc, scope="local")
         every = T.ramp(0, 1, dot.lanes)
         T.buffer_store(total, _splat(0, dot.acc, dot.lanes), [every])
@@ -105,7 +117,7 @@ class _Panel:
             missing = -valid % dot.group
             rows = [T.bind(T.cast(row, vector(dot.b, dot.lanes))) for row in rows]
             rows += [_splat(0, dot.b, dot.lanes)] * missing
-            base = (number * steps + first // dot.group) * (dot.group * dot.lanes)
+            base = start + first * dot.lanes
             parts = dot.group // dot.split
             for step in range(len(rows) // dot.group):
                 for v in range(dot.split):
@@ -119,10 +131,17 @@ class _Panel:
                 block(i * at_once, at_once)
         if rest:
             block(blocks * at_once, rest)
+        done = self.depth + -self.depth % dot.group
+        if self.run > done:
+            with T.serial(0, (self.run - done) // dot.group) as i:
+                for part in range(dot.group):
+                    at = start + done * dot.lanes + (i * dot.group + part) * dot.lanes
+                    zero = _splat(0, dot.b, dot.lanes)
+                    T.buffer_store(self.packed.buffer, zero, [T.ramp(at, 1, dot.lanes)])
         return total
 
     def _rows(self, index: list[Expr], valid: int, count: int) -> list[Expr]:
-        """Return a vector of `count` columns, and zeros, at each of `valid` indices of the depth."""
+        """Return `count` columns, and zeros, as a vector for each of `valid` indices of depth."""
         depth, column, lanes = self.rank - 2, self.rank - 1, self.dot.lanes
 
         def at(axis: int, number: int) -> list[Expr]:
