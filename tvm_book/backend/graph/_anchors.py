@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from tvm import relax
 
-from . import _concat, _conv, _matmul, _normalize, _pool, _reduce, _softmax
+from . import _concat, _conv, _matmul, _normalize, _pool, _reduce, _resize, _softmax
 from ._geometry import CONVOLUTIONS
 
 __all__ = ["ANCHORS", "Anchor"]
@@ -30,6 +30,7 @@ ANCHORS: dict[str, Anchor] = {
     "relax.nn.adaptive_avg_pool2d": _pool,
     "relax.nn.global_avg_pool2d": _reduce,
     "relax.concat": _concat,
+    "relax.image.resize2d": _resize,
     "relax.sum": _reduce,
     "relax.mean": _reduce,
     "relax.max": _reduce,

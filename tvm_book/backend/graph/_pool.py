@@ -14,7 +14,7 @@ from . import _reduce
 from ._fuse import Group, shape_of
 from ._layout import MULTIPLE, allocate
 
-__all__ = ["accepts", "plan", "width"]
+__all__ = ["accepts", "channels_last", "plan", "width"]
 
 CHANNELS = 1  # the axis of NCHW
 DTYPES = {
@@ -48,7 +48,7 @@ def plan(walk: Any, group: Group) -> Any:
     if name == "relax.nn.adaptive_avg_pool2d" and shape_of(call)[2:] == (1, 1):
         return _reduce.plan(walk, group)
     lanes = width(walk.isa, shape_of(group.anchor)[CHANNELS])
-    value = _images(walk, call.args[0], lanes)
+    value = channels_last(walk, call.args[0], lanes)
     what = _maximum(value.view) if name == "relax.nn.max_pool2d" else _average(call, windows)
 
     def body(kernel, arrays, finish):
@@ -63,7 +63,7 @@ def width(isa: Any, channels: int) -> int:
     return next(n * isa.lanes for n in (4, 2, 1) if padded % (n * isa.lanes) == 0)
 
 
-def _images(walk: Any, expr: relax.Expr, lanes: int) -> Any:
+def channels_last(walk: Any, expr: relax.Expr, lanes: int) -> Any:
     """Return the input channels last, and readable up to whole vectors."""
     value = walk.value(expr)
     view = value.view

@@ -18,7 +18,7 @@ __all__ = ["IMAGES", "Wants"]
 
 # Operators on images, whose kernels take channels last.
 IMAGES = (*CONVOLUTIONS, "relax.nn.max_pool2d", "relax.nn.avg_pool2d")
-IMAGES += ("relax.nn.adaptive_avg_pool2d", "relax.nn.global_avg_pool2d")
+IMAGES += ("relax.nn.adaptive_avg_pool2d", "relax.nn.global_avg_pool2d", "relax.image.resize2d")
 OUTPUT = "output"
 
 
