@@ -20,7 +20,7 @@ __all__ = ["Leaf", "Program", "constant_view", "per_channel"]
 Expr = Any
 
 # Operators whose further operands lie along the axis that is an attribute.
-ALONG_AXIS = ("relax.quantize", "relax.dequantize", "relax.nn.bias_add")
+ALONG_AXIS = ("relax.quantize", "relax.dequantize", "relax.nn.bias_add", "relax.nn.prelu")
 
 
 class Leaf:
@@ -127,7 +127,9 @@ class Program:
                     args.append(splat(array.reshape(()).item(), str(array.dtype), lanes))
                 else:
                     args.append(load((var, place)))
-            known[var] = T.bind(ELEMENTWISE[op_name(call)](call, args, lanes))
+            result = ELEMENTWISE[op_name(call)](call, args, lanes)
+            # TVM 0.27 cannot analyse the range of a vector of comparisons that has a name.
+            known[var] = result if str(call.ty.dtype) == "bool" else T.bind(result)
             return known[var]
 
         return evaluate(self.result)

@@ -62,6 +62,15 @@ def _leaky_relu(call: relax.Call, args: list[Expr], lanes: int) -> Expr:
     return tirx.Select(args[0] > 0.0, args[0], scaled)
 
 
+def _prelu(call: relax.Call, args: list[Expr], lanes: int) -> Expr:
+    x, slope = args
+    return tirx.Select(x > 0.0, x, _fence(x * slope, "float32", lanes))
+
+
+def _where(call: relax.Call, args: list[Expr], lanes: int) -> Expr:
+    return tirx.Select(*args)
+
+
 def _quantize(call: relax.Call, args: list[Expr], lanes: int) -> Expr:
     x, scale, zero_point = args
     dtype = str(call.ty.dtype)
@@ -145,6 +154,13 @@ _ANY: dict[str, Callable[[relax.Call, list[Expr], int], Expr]] = {
     "relax.take": _take,
     "relax.nn.relu": _relu,
     "relax.nn.bias_add": _plain(lambda a, b: a + b),
+    "relax.equal": _plain(tirx.EQ),
+    "relax.not_equal": _plain(tirx.NE),
+    "relax.less": _plain(tirx.LT),
+    "relax.less_equal": _plain(tirx.LE),
+    "relax.greater": _plain(tirx.GT),
+    "relax.greater_equal": _plain(tirx.GE),
+    "relax.where": _where,
     "relax.quantize": _quantize,
     "relax.dequantize": _dequantize,
     "relax.annotation.cast_hint": _same,
@@ -162,16 +178,21 @@ _FLOAT32: dict[str, Callable[[relax.Call, list[Expr], int], Expr]] = {
     "relax.round_half_away": lambda call, args, lanes: _round_half_away(args[0], lanes),
     "relax.qnn.simulated_quantize": _simulate,
     "relax.nn.leakyrelu": _leaky_relu,
+    "relax.nn.prelu": _prelu,
     **{name: _function(function) for name, function in FUNCTIONS.items()},
 }
 
 ELEMENTWISE = _ANY | _FLOAT32
 
+# Which operand must be a constant of one axis.
+_VECTORS = {"relax.take": 0, "relax.nn.bias_add": 1, "relax.nn.prelu": 1}
+
 
 def is_elementwise(call: relax.Expr) -> bool:
     """Whether an expression is a call that a row of `ELEMENTWISE` computes.
 
-    Constant exponents are those of `POWERS`; tables and added biases are one-dimensional constants.
+    Constant exponents are those of `POWERS`; tables, slopes and added biases are one-dimensional
+    constants.
     """
     name = call.op.name if isinstance(call, relax.Call) and hasattr(call.op, "name") else ""
     if name not in ELEMENTWISE:
@@ -180,8 +201,10 @@ def is_elementwise(call: relax.Expr) -> bool:
         return False
     if name == "relax.power":
         return exponent(call) in POWERS
-    if name in ("relax.take", "relax.nn.bias_add"):
-        vector_at = 0 if name == "relax.take" else 1
-        operand = call.args[vector_at]
+    if name == "relax.nn.softplus":
+        # Beyond a threshold it is the identity, which a float is from 17 on.
+        return float(call.attrs.beta) == 1 and float(call.attrs.threshold) >= 17
+    if name in _VECTORS:
+        operand = call.args[_VECTORS[name]]
         return isinstance(operand, GenericConst) and len(operand.ty.shape) == 1
     return True

@@ -33,6 +33,8 @@ LN2_HIGH = 355 / 512  # nine bits, so that a product with an exponent is exact
 LN2_LOW = math.log(2) - LN2_HIGH
 SQRT_HALF_BITS = 0x3F3504F3
 SMALLEST_NORMAL = 2.0**-126
+# G. Klambauer et al., "Self-Normalizing Neural Networks", NeurIPS 2017: the fixed point.
+SELU_ALPHA, SELU_SCALE = 1.6732632423543772, 1.0507009873554805
 
 EXP = (0.49999997, 0.16666542, 0.041667204, 0.008366706, 0.0013882485)
 LOG = (0.3333333, -0.25000837, 0.20001292, -0.16622765)
@@ -162,6 +164,19 @@ def _gelu_tanh(x: Expr, lanes: int) -> Expr:
     return x / (exp_normal(-twice, lanes) + 1.0)
 
 
+def _softplus(x: Expr, lanes: int) -> Expr:
+    # log(1 + exp(x)), without the exponential of a large number.
+    e = exp_normal(T.fabs(x) * -1.0, lanes)
+    return T.max(splat(0.0, "float32", lanes), x) + _log(T.bind(e + 1.0), lanes)
+
+
+def _selu(x: Expr, lanes: int) -> Expr:
+    n, rest = _reduce(_between(-88.0, 0.0, x, lanes), lanes)
+    scale = _power_of_two(n, lanes)
+    below = T.bind((rest * scale + (scale - 1.0)) * (SELU_SCALE * SELU_ALPHA))
+    return tirx.Select(x > 0.0, x * SELU_SCALE, below)
+
+
 FUNCTIONS: dict[str, Callable[[Expr, int], Expr]] = {
     "relax.exp": exp,
     "relax.log": _log,
@@ -171,6 +186,8 @@ FUNCTIONS: dict[str, Callable[[Expr, int], Expr]] = {
     "relax.nn.silu": _silu,
     "relax.nn.gelu": _gelu,
     "relax.nn.gelu_tanh": _gelu_tanh,
+    "relax.nn.selu": _selu,
+    "relax.nn.softplus": _softplus,
     "relax.sqrt": lambda x, lanes: T.sqrt(x),
     "relax.rsqrt": lambda x, lanes: splat(1.0, "float32", lanes) / T.sqrt(x),
 }
