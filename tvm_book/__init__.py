@@ -9,7 +9,7 @@ The rooms of the library, in the order in which a model passes through them:
 `backend`
     Relax becomes machine code.
 `runtime`
-    `CompiledModel`: call, time, save.
+    `CompiledModel`: call, time, profile, save.
 
 Beside them stand `instrument` (look inside passes), `testing` (metrics) and `viz` (figures).
 Importing `tvm_book` alone loads neither TVM nor torch; a room is imported when it is first used.
@@ -64,7 +64,12 @@ def compile(
         Instruction set of the kernels: a key of `tvm_book.backend.isa.LEVELS`, such as
         ``"avx512-vnni"`` or ``"portable"``. By default the best that this CPU and `target` have.
     threads : int, optional
-        How many threads the kernels are cut for. By default as many as there are cores.
+        How many threads a run uses, and the kernels are cut for; at most as many as there are
+        cores are used. By default ``TVM_NUM_THREADS`` of the environment, else all cores that
+        this process may use. It belongs to this model alone: another one, called next, has its
+        own. Each thread that calls models has workers of its own, which stay off the core on
+        which their caller stands; the caller itself is bound nowhere. The number of threads does
+        not change the results.
 
     Returns
     -------
@@ -77,7 +82,8 @@ def compile(
         `mod` is not an IRModule, or a parameter is not an array of the right dtype.
     ValueError
         `mod` has no `main`, a parameter is missing, unknown or of the wrong shape, or the target
-        is not an LLVM target that this machine can run.
+        is not an LLVM target that this machine can run; there is no instruction set `isa` here,
+        or `threads` is not at least 1.
     NotImplementedError
         A shape is dynamic, or TVM has no CPU code for an operator.
 
@@ -99,16 +105,17 @@ def compile(
     (TensorSpec(name='x', shape=(2, 3), dtype='float32'),)
     """
     from . import backend
-    from .runtime import CompiledModel
+    from .runtime import Code, CompiledModel
 
+    backend.check_threads(threads)
     resolved = backend.resolve_target(target)
     bound = backend.bind_params(mod, params)
     inputs, outputs = backend.signature(bound)
     built = backend.build(bound, resolved, isa, threads)
-    return CompiledModel(built.executable, inputs, outputs, resolved, built)
+    return CompiledModel(built.executable, inputs, outputs, Code.of(built, resolved), threads)
 
 
-def load(path: str | os.PathLike[str]) -> CompiledModel:
+def load(path: str | os.PathLike[str], *, threads: int | None = None) -> CompiledModel:
     """Load a model that `CompiledModel.save` wrote.
 
     The file holds machine code that is executed: load only files whose origin you trust.
@@ -117,6 +124,8 @@ def load(path: str | os.PathLike[str]) -> CompiledModel:
     ----------
     path : str or path-like
         The ``.so`` file.
+    threads : int, optional
+        How many threads a run uses, as in `compile`; the file does not say.
 
     Returns
     -------
@@ -128,8 +137,9 @@ def load(path: str | os.PathLike[str]) -> CompiledModel:
     FileNotFoundError
         There is no such file.
     ValueError
-        The file was not written by `CompiledModel.save`, is damaged or cut short, or needs
-        instructions that this CPU does not have.
+        The file was not written by `CompiledModel.save` of this version, is damaged or cut short,
+        or needs instructions that this CPU does not have, which the message names; or `threads`
+        is not at least 1.
 
     Examples
     --------
@@ -138,7 +148,7 @@ def load(path: str | os.PathLike[str]) -> CompiledModel:
     """
     from .runtime import load
 
-    return load(path)
+    return load(path, threads)
 
 
 def __getattr__(name: str) -> Any:

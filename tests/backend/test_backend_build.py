@@ -49,7 +49,7 @@ class Pooled:
 
 
 def run(mod, *arrays):
-    machine = relax.VirtualMachine(build(mod, resolve_target("llvm")), tvm.cpu())
+    machine = relax.VirtualMachine(build(mod, resolve_target("llvm")).executable, tvm.cpu())
     return machine["main"](*map(tvm.runtime.tensor, arrays)).numpy()
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import tvm
@@ -11,8 +11,13 @@ from tvm import relax
 from tvm.relax.backend.cpu_generic import pipeline as stages
 
 from .._lowering import LOWERING
-from .graph import KernelCall, lower
-from .isa import Isa, select
+from ._steps import Step, leftovers, record_steps
+from ._threads import check_threads, default_threads, use_threads
+from .graph import KernelCall, Lowered, lower
+from .isa import LEVELS, Isa, select
+
+# TVM writes C where a module has no TIR at all, and running that takes a C compiler.
+_ANCHORAGE = "tvm_book_nothing"
 
 # The end of TVM's own message, for example "Offending call:\nR.nn.some_op(x)".
 _OFFENDING_CALL = re.compile(r"Offending call:\s*R\.([\w.]+)")
@@ -44,9 +49,16 @@ def cpu_pipeline(target: tvm.target.Target) -> tvm.transform.Pass:
     >>> cpu_pipeline(resolve_target("llvm")).info.name
     'cpu_pipeline'
     """
+    return _pipeline(target)
+
+
+def _pipeline(
+    target: tvm.target.Target, *after_fusion: tvm.transform.Pass
+) -> tvm.transform.Sequential:
     passes = [
         *stages.library_dispatch_passes(target),
         *stages.legalize_passes(target),
+        *after_fusion,
         *stages.dataflow_lower_passes(target),
         *stages.finalize_passes(target),
     ]
@@ -67,12 +79,18 @@ class Built:
         What the kernels were compiled for.
     calls : tuple of KernelCall
         The kernels that a run calls, in order.
+    steps : tuple of Step
+        All that a run calls, with what TVM made of operators for which there is no kernel.
+    threads : int
+        For how many threads the loops are cut.
     """
 
     executable: relax.VMExecutable
     isa: Isa
     kernel_target: tvm.target.Target
     calls: tuple[KernelCall, ...]
+    steps: tuple[Step, ...]
+    threads: int
 
 
 def build(
@@ -92,7 +110,7 @@ def build(
     isa : str, optional
         Instruction set of the kernels; by default the best that the target and this CPU have.
     threads : int, optional
-        How many threads the kernels' loops are cut for; by default all cores.
+        How many threads the kernels' loops are cut for; by default `default_threads`.
 
     Returns
     -------
@@ -103,7 +121,7 @@ def build(
     NotImplementedError
         TVM has no CPU code for an operator of the module.
     ValueError
-        There is no instruction set `isa`, or this CPU lacks it.
+        There is no instruction set `isa`, or this CPU lacks it; `threads` is no such number.
 
     Examples
     --------
@@ -119,21 +137,52 @@ def build(
     >>> [call.operators for call in built.calls]
     [('nn.relu',)]
     """
+    if not isinstance(isa, str | Isa | None):
+        raise ValueError(f"isa must be one of {', '.join(LEVELS)}, or None, not {isa!r}")
+    threads = check_threads(threads) or default_threads()
     level = select(target, isa)
-    lowered = lower(mod, level, threads or os.cpu_count() or 1)
+    use_threads(threads)  # before TVM runs something, for the pool that it makes never grows
+    lowered = lower(mod, level, threads)
     kernel_target = level.target(target)
+    steps: list[Step] = []
     with LOWERING:
+        recorder = _recorder(mod, lowered, level.name, steps.extend)
         module = lowered.module
+        module[_ANCHORAGE] = _nothing()
+        executable = _compile(module, target, recorder)
         if lowered.kernels:
+            # A module that names it as an external one would be linked by a C++ compiler to run.
             library = tvm.tirx.build(tvm.IRModule(lowered.kernels), target=kernel_target)
-            module = module.with_attr("external_mods", [library])
-        executable = _compile(module, target)
-    return Built(executable, level, kernel_target, tuple(lowered.calls))
+            executable.mod.import_module(library)
+    calls = tuple(lowered.calls)
+    return Built(executable, level, kernel_target, calls, tuple(steps), threads)
 
 
-def _compile(mod: tvm.IRModule, target: tvm.target.Target) -> relax.VMExecutable:
+def _nothing() -> tvm.tirx.PrimFunc:
+    """Return a function that does nothing."""
+    body = tvm.tirx.Evaluate(tvm.tirx.const(0, "int32"))
+    return tvm.tirx.PrimFunc([], body).with_attr("global_symbol", _ANCHORAGE)
+
+
+def _recorder(
+    mod: tvm.IRModule, lowered: Lowered, isa: str, found: Callable[[list[Step]], None]
+) -> tvm.transform.Pass:
+    """Return a pass that changes nothing and reports the steps."""
+    left = leftovers(mod, lowered.module)
+
+    @tvm.transform.module_pass(opt_level=0, name="RecordSteps")
+    def record(fused: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
+        found(record_steps(fused, lowered.calls, isa, left))
+        return fused
+
+    return record
+
+
+def _compile(
+    mod: tvm.IRModule, target: tvm.target.Target, recorder: tvm.transform.Pass
+) -> relax.VMExecutable:
     try:
-        return tvm.compile(mod, target, relax_pipeline=cpu_pipeline(target))
+        return tvm.compile(mod, target, relax_pipeline=_pipeline(target, recorder))
     except tvm.error.InternalError as error:
         call = _OFFENDING_CALL.search(str(error))
         if call is None:

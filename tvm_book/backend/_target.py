@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from tvm.target import Target, codegen
+
+from .isa import LEVELS, select
 
 # LLVM lists instruction sets and tuning hints ("fast-lzcnt") together. Only an instruction set
 # that is missing makes a program die.
@@ -89,6 +92,37 @@ def missing_features(target: Target) -> list[str]:
     here = Target({"kind": "llvm", "mcpu": codegen.llvm_get_system_cpu()})
     lacking = codegen.llvm_get_cpu_features(target) - codegen.llvm_get_cpu_features(here)
     return sorted(name for name in lacking if _INSTRUCTION_SETS.match(name))
+
+
+def cannot_run(targets: Iterable[Target], isa: str, needs: Sequence[str]) -> str | None:
+    """Say why this machine cannot run code that was compiled elsewhere.
+
+    Parameters
+    ----------
+    targets : iterable of tvm.target.Target
+        What its parts were compiled for.
+    isa : str
+        Name of the kernels' instruction set.
+    needs : sequence of str
+        LLVM's names of the CPU features that kernels use.
+
+    Returns
+    -------
+    str or None
+        None if it can.
+
+    Examples
+    --------
+    >>> from tvm_book.backend import cannot_run, resolve_target
+    >>> cannot_run([resolve_target("llvm")], "portable", [])
+    """
+    missing = {name for target in targets for name in missing_features(target)}
+    level = replace(LEVELS.get(isa, LEVELS["portable"]), name=isa, needs=(*needs, *missing))
+    try:
+        select(_host(), level)  # knows also what the operating system allows
+    except ValueError as error:
+        return str(error)
+    return None
 
 
 def _host() -> Target:

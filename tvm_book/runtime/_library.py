@@ -21,7 +21,7 @@ from tvm.support import cc
 
 from ._quiet import quiet_scopes
 
-MAGIC = b"tvm_book.model.1"
+MAGIC = b"tvm_book.model.2"
 _FOOTER = struct.Struct(f"<Q32s{len(MAGIC)}s")
 
 

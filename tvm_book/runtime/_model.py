@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import os
+import statistics
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import tvm
 from tvm import relax
 
-from ..backend import Built, TensorSpec, missing_features
+from ..backend import TensorSpec, check_threads, default_threads, use_threads
 from . import _library
 from ._arguments import bind_arguments, to_numpy
 from ._benchmark import Benchmark, measure
+from ._description import Code, describe, described
+from ._profile import profile_rows, watch
+from ._report import Profile
 
 
 class CompiledModel:
@@ -29,10 +32,10 @@ class CompiledModel:
         What `tvm_book.backend.build` returns, or a library loaded from disk.
     inputs, outputs : sequence of TensorSpec
         What `main` takes and returns.
-    target : tvm.target.Target
-        What the code was compiled for.
-    built : Built, optional
-        What is known of its kernels.
+    code : Code
+        What the machine code is.
+    threads : int, optional
+        How many threads a run uses, as in `tvm_book.compile`.
 
     Examples
     --------
@@ -43,9 +46,9 @@ class CompiledModel:
     >>> a, b = (relax.Var(name, relax.TensorType((3,), "int32")) for name in "ab")
     >>> with builder.function("main", [a, b]):
     ...     _ = builder.emit_func_output(builder.emit(relax.op.subtract(a, b)))
-    >>> run = tvm_book.compile(builder.get(), target={"kind": "llvm"})
+    >>> run = tvm_book.compile(builder.get(), target={"kind": "llvm"}, threads=2)
     >>> run
-    CompiledModel(target generic)
+    CompiledModel(target generic, isa portable, threads 2)
       in   a: int32 (3,)
       in   b: int32 (3,)
       out  output: int32 (3,)
@@ -58,14 +61,14 @@ class CompiledModel:
         executable: relax.VMExecutable | tvm.runtime.Module,
         inputs: Sequence[TensorSpec],
         outputs: Sequence[TensorSpec],
-        target: tvm.target.Target,
-        built: Built | None = None,
+        code: Code,
+        threads: int | None = None,
     ) -> None:
         self._executable = executable
-        self._built = built
         self._inputs = tuple(inputs)
         self._outputs = tuple(outputs)
-        self._target = target
+        self._code = code
+        self._threads = check_threads(threads) or default_threads()
         # A virtual machine has one stack: each thread gets its own. They share code and constants.
         self._per_thread = threading.local()
         self._main()  # a kernel that is missing shows up here, not at the first call
@@ -82,8 +85,18 @@ class CompiledModel:
 
     @property
     def target(self) -> tvm.target.Target:
-        """What the code was compiled for."""
-        return self._target
+        """What the code was compiled for, kernels excepted."""
+        return self._code.target
+
+    @property
+    def isa(self) -> str:
+        """Instruction set of the kernels, a name that ``tvm_book.compile(isa=...)`` takes."""
+        return self._code.isa
+
+    @property
+    def threads(self) -> int:
+        """How many threads a run uses, if this machine has as many cores."""
+        return self._threads
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> np.ndarray | tuple:
         """Run the model.
@@ -145,6 +158,38 @@ class CompiledModel:
         tensors, main = bind_arguments(self._inputs, args, kwargs), self._main()
         return measure(lambda: main(*tensors), repeat=repeat, number=number, warmup=warmup)
 
+    def profile(self, /, *args: Any, repeat: int = 20, **kwargs: Any) -> Profile:
+        """Measure the time of each kernel, to see why a model is not faster.
+
+        Parameters
+        ----------
+        *args, **kwargs : array
+            Inputs, as for a call. One that is named like an option below goes by position.
+        repeat : int, optional
+            Runs of which the medians are taken.
+
+        Returns
+        -------
+        Profile
+            A table with a row for each kernel; its ``explain()`` says what to do.
+
+        Raises
+        ------
+        TypeError, ValueError
+            An input or an option does not fit.
+
+        Examples
+        --------
+        >>> run.profile(x)  # doctest: +SKIP
+        >>> print(run.profile(x).explain())  # doctest: +SKIP
+        """
+        tensors, main = bind_arguments(self._inputs, args, kwargs), self._main()
+        whole = measure(lambda: main(*tensors), repeat=repeat, number=1, warmup=2)
+        calls = watch(self._executable, tensors, lambda: use_threads(self._threads), repeat)
+        running = use_threads(self._threads)
+        rows = profile_rows(calls, self._code.steps, running)
+        return Profile(rows, statistics.median(whole.samples) * 1e3, self.isa, running)
+
     def save(self, path: str | os.PathLike[str], overwrite: bool = False) -> None:
         """Write the model to one file, which `tvm_book.load` reads.
 
@@ -176,16 +221,12 @@ class CompiledModel:
         """
         if not isinstance(self._executable, tvm.runtime.Executable):
             raise ValueError("this model was loaded from a file: copy that file instead")
-        description = {
-            "tvm": tvm.__version__,
-            "target": str(self._target),
-            "inputs": [asdict(spec) for spec in self._inputs],
-            "outputs": [asdict(spec) for spec in self._outputs],
-        }
+        description = describe(self._code, self._inputs, self._outputs)
         _library.write(path, self._executable, description, overwrite)
 
     def __repr__(self) -> str:
-        lines = [f"CompiledModel(target {self._target.attrs.get('mcpu') or 'generic'})"]
+        cpu = self.target.attrs.get("mcpu") or "generic"
+        lines = [f"CompiledModel(target {cpu}, isa {self.isa}, threads {self.threads})"]
         lines += [f"  in   {spec}" for spec in self._inputs]
         lines += [f"  out  {spec}" for spec in self._outputs]
         return "\n".join(lines)
@@ -193,27 +234,20 @@ class CompiledModel:
     def _main(self) -> Callable[..., Any]:
         if not hasattr(self._per_thread, "main"):
             machine = relax.VirtualMachine(self._executable, tvm.cpu())
-            self._per_thread.main = machine["main"]
+            main, threads = machine["main"], self._threads
+
+            def run(*tensors: tvm.runtime.Tensor) -> Any:
+                use_threads(threads)
+                return main(*tensors)
+
+            self._per_thread.main = run
         return self._per_thread.main
 
 
-def load(path: str | os.PathLike[str]) -> CompiledModel:
+def load(path: str | os.PathLike[str], threads: int | None = None) -> CompiledModel:
     """Load a saved model; `tvm_book.load` documents it."""
+    threads = check_threads(threads)
     description = _library.read(path)
-    target = tvm.target.Target(description["target"])
-    if missing := missing_features(target):
-        raise ValueError(
-            f"{path} was compiled for another CPU: this one lacks {', '.join(missing)}. "
-            "Compile and save the model again here"
-        )
+    inputs, outputs, code = described(path, description)
     library = _library.open_library(path, description["tvm"])
-    inputs, outputs = _specs(description["inputs"]), _specs(description["outputs"])
-    return CompiledModel(library, inputs, outputs, target)
-
-
-def _specs(rows: list[dict[str, Any]]) -> list[TensorSpec]:
-    shapes = [None if row["shape"] is None else tuple(row["shape"]) for row in rows]
-    return [
-        TensorSpec(row["name"], shape, row["dtype"])
-        for row, shape in zip(rows, shapes, strict=True)
-    ]
+    return CompiledModel(library, inputs, outputs, code, threads)
