@@ -48,7 +48,8 @@ def allocate(
         offset += halo[a][0] * step
         step *= size
     stored = STORED.get(dtype, dtype)
-    slack = -shape[axis] % multiple
+    # Behind the last element there may be the halo, which is not to be computed along.
+    slack = 0 if any(halo[axis]) else -shape[axis] % multiple
     beyond = BEYOND if stored != dtype else 0
     extent = (step + beyond,)
     return View(

@@ -140,6 +140,8 @@ class Wants:
                 if inner is not None and fill == value:
                     pairs = [(b + d, a + c) for (b, a), (d, c) in zip(pairs, inner, strict=True)]
                 self._widen(halos, call.args[0], pairs, value)
+            elif var in halos and is_move(self.graph, var):
+                self._through(halos, var)
             elif name in CONVOLUTIONS and var in self.inside:
                 pairs = padding(call)
                 if any(pair != (0, 0) for pair in pairs):
