@@ -9,12 +9,13 @@ from pathlib import Path
 
 from tvm.target import Target, codegen
 
-from . import amx, avx2, avx512_vnni, avx_vnni, portable
+from . import amx, avx2, avx512, avx512_vnni, avx_vnni, portable
 from ._isa import Isa
 
 __all__ = ["LEVELS", "available", "select"]
 
-LEVELS = {isa.name: isa for isa in (amx.ISA, avx512_vnni.ISA, avx_vnni.ISA, avx2.ISA, portable.ISA)}
+_BEST_FIRST = (amx, avx512_vnni, avx512, avx_vnni, avx2, portable)
+LEVELS = {level.ISA.name: level.ISA for level in _BEST_FIRST}
 CPU_FLAGS = Path("/proc/cpuinfo")
 
 

@@ -45,7 +45,7 @@ class _Instructions:
     """Tiles as the CPU has them."""
 
     def __init__(self, rows: int) -> None:
-        config = T.alloc_buffer((64,), "uint8", scope="local")
+        config = T.alloc_buffer((64,), "uint8")
         T.buffer_store(config, T.broadcast(T.uint8(0), 64), [T.ramp(0, 1, 64)])
         T.buffer_store(config, T.uint8(PALETTE), [0])
         for tile in range(8):

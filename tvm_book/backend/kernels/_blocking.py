@@ -12,6 +12,7 @@ __all__ = ["Blocking", "choose"]
 
 LOADS = 2  # vector loads a cycle
 LATENCY = 4  # cycles from one product to the next that needs its sum
+TAKE_A, TAKE_B = 0.75, 0.5  # of a product's time: to make two vectors of a split operand
 NEAR = 256 * 1024  # bytes of weights that stay near a core while rows change
 WORK = 96  # rows of a block that make a thread's turn worth its start
 
@@ -60,9 +61,9 @@ def choose(
         (m, n)
         for n in range(1, 1 + min(panels, 1 if group else 6))
         for m in range(1, 1 + min(rows, free // n))
-        if m * n + n + 1 <= isa.registers
+        if m * n + dot.split * n + 2 * dot.split - 1 <= isa.registers
     ]
-    m, n = min(candidates, key=lambda block: _cycles(rows, panels, *block))
+    m, n = min(candidates, key=lambda block: _cycles(dot, rows, panels, *block))
     weights = columns * depth * np.dtype(dot.b).itemsize
     inputs = outer * rows * depth // 4
     columns_first = weights > max(NEAR, inputs) and -(-panels // n) >= threads
@@ -73,7 +74,7 @@ def choose(
     return Blocking(m, n, chunk, columns_first)
 
 
-def _cycles(rows: int, panels: int, m: int, n: int) -> tuple[float, int]:
+def _cycles(dot: Dot, rows: int, panels: int, m: int, n: int) -> tuple[float, int]:
     """Estimate the cycles of a step of the reduction over all blocks; fewer blocks if equal."""
     total = 0.0
     blocks = 0
@@ -81,6 +82,8 @@ def _cycles(rows: int, panels: int, m: int, n: int) -> tuple[float, int]:
         for width, number in ((n, panels // n), (panels % n, 1)):
             if height and width:
                 step = max(height * width, (height + width) / LOADS, LATENCY)
+                # Split operands are taken apart before they are multiplied.
+                step += (dot.split - 1) * (TAKE_A * height + TAKE_B * width)
                 total += times * number * (step + 0.1)
                 blocks += times * number
     return total, blocks

@@ -111,6 +111,8 @@ class _Tiled:
         sizes = [*self.apart, columns + bool(rest), -(-blocks // chunk)]
         with self.kernel.parallel(sizes) as (*apart, column, number):
             self.registers = self.kernel.isa.tiles(self.height)
+            size = self.pair * self.height * self.width * LANES
+            self.sums = T.alloc_buffer((size,), "int32", scope="local")
             count = min(chunk, blocks)
             if blocks % count:
                 count = T.min(chunk, blocks - number * chunk)
@@ -191,12 +193,14 @@ class _Tiled:
         with T.serial(0, tap.extent) as k:
             self._reduce(rest, step, position + k * tap.a, number * tap.extent + k)
 
+    def _read(self, position: Expr, lanes: int) -> Expr:
+        return self.sums[position] if lanes == 1 else self.sums[T.ramp(position, 1, lanes)]
+
     def _finish(self, places, start: Expr, width: int, grid) -> None:
         nest, row = self.nest, width * LANES
         size = self.height * row
-        sums = T.alloc_buffer((len(places) * size,), "int32", scope="local")
         for i, j, tile in grid:
-            self.registers.store(tile, sums, i * size + j * LANES, row)
+            self.registers.store(tile, self.sums, i * size + j * LANES, row)
         for i, (outer, first) in enumerate(places):
             with T.serial(0, self.height) as r:
                 index: list[Expr] = [0] * (len(nest.outer) + 2)
@@ -206,11 +210,7 @@ class _Tiled:
                 for j in range(width):
                     index[nest.column_axis] = start + j * LANES
                     base = i * size + r * row + j * LANES
-                    self.finish(list(index), LANES, lambda at, n, b=base: _read(sums, b + at, n))
-
-
-def _read(sums: Any, position: Expr, lanes: int) -> Expr:
-    return sums[position] if lanes == 1 else sums[T.ramp(position, 1, lanes)]
+                    self.finish(list(index), LANES, lambda at, n, b=base: self._read(b + at, n))
 
 
 def _either(number: Expr, full: int, size: int, rest: int, emit: Callable[[int], None]) -> None:
