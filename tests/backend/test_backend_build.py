@@ -91,7 +91,7 @@ def test_operators_are_fused_and_constants_folded():
     with tvm.transform.PassContext(instruments=[timeline]):
         build(Pooled, resolve_target("llvm"))
     names = [record.name for record in timeline.records]
-    assert names[0] == "cpu_pipeline"
+    assert "cpu_pipeline" in names
     assert names.index("LegalizeOps") < names.index("FoldConstant") < names.index("FuseOps")
 
 

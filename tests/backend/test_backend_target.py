@@ -84,9 +84,9 @@ def test_multiply_then_add_rounds_twice(mod):
 
 
 @needs_fma
-@pytest.mark.parametrize("mod", [OneKernel, TwoOperators])
-def test_the_rounding_test_notices_fused_multiply_add(mod):
-    assert differing(mod, HOST) > 50
+def test_the_rounding_test_notices_fused_multiply_add():
+    assert differing(OneKernel, HOST) > 50
+    assert differing(TwoOperators, HOST) == 0  # kernels round twice on every CPU
 
 
 def test_llvm_means_this_cpu():

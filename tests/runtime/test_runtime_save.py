@@ -1,5 +1,7 @@
 """Saving to one file and loading it, in this process and in a fresh one."""
 
+import dataclasses
+import hashlib
 import json
 import os
 import subprocess
@@ -15,9 +17,11 @@ from tvm.support import cc
 from tvm.target import codegen
 
 import tvm_book
+from tvm_book.backend.isa import LEVELS
 from tvm_book.runtime import _library
 
 FOLDER = Path(tvm_book.__file__).parents[1]
+HOST = tvm.target.Target({"kind": "llvm", "mcpu": codegen.llvm_get_system_cpu()})
 needs_linker = pytest.mark.skipif(cc.get_cc() is None, reason="linking needs a C++ compiler")
 
 
@@ -206,5 +210,49 @@ def test_code_for_a_newer_cpu_is_refused(saved, monkeypatch):
     if "avx2" not in features:
         pytest.skip("this CPU has nothing that the oldest one lacks")
     monkeypatch.setattr(codegen, "llvm_get_system_cpu", lambda: "nehalem")
-    with pytest.raises(ValueError, match="compiled for another CPU: this one lacks .*avx2"):
+    with pytest.raises(ValueError, match="compiled for another CPU.* lacks .*avx2"):
         tvm_book.load(saved)
+
+
+def rewritten(path, **changes):
+    """A saved file whose description says something else."""
+    content = path.read_bytes()[: -_library._FOOTER.size]
+    description = _library.read(path)
+    library = content[: -len(json.dumps(description).encode())]
+    text = json.dumps({**description, **changes}).encode()
+    digest = hashlib.sha256(library + text).digest()
+    other = path.with_name("rewritten.so")
+    other.write_bytes(library + text + _library._FOOTER.pack(len(text), digest, _library.MAGIC))
+    return other
+
+
+@needs_linker
+def test_what_kernels_need_is_asked_before_the_library_is_opened(saved, monkeypatch):
+    assert tvm_book.load(rewritten(saved)).isa == _library.read(saved)["isa"]
+    monkeypatch.setattr(tvm.runtime, "load_module", lambda _: pytest.fail("opened"))
+    needs = [*_library.read(saved)["needs"], "no-such-instruction"]
+    with pytest.raises(ValueError, match=r"its kernels for future: .* lacks no-such-instruction"):
+        tvm_book.load(rewritten(saved, isa="future", needs=needs))
+    if "amx-int8" not in codegen.llvm_get_cpu_features(HOST):
+        with pytest.raises(ValueError, match="lacks amx-int8"):
+            tvm_book.load(rewritten(saved, isa="amx", needs=[*needs[:-1], "amx-int8"]))
+        target = json.dumps({"kind": "llvm", "mcpu": "sapphirerapids"})
+        with pytest.raises(ValueError, match="lacks amx-bf16, amx-int8"):
+            tvm_book.load(rewritten(saved, kernel_target=target))
+
+
+@needs_linker
+def test_a_system_that_forbids_the_instructions(saved, monkeypatch):
+    name = _library.read(saved)["isa"]
+    forbidden = dataclasses.replace(LEVELS[name], refusal=lambda: "the system says no")
+    monkeypatch.setitem(LEVELS, name, forbidden)
+    with pytest.raises(ValueError, match="compiled for another CPU.*the system says no"):
+        tvm_book.load(saved)
+
+
+@needs_linker
+def test_files_of_the_first_format_are_told_apart(saved, tmp_path):
+    old = tmp_path / "old.so"
+    old.write_bytes(saved.read_bytes()[:-1] + b"1")
+    with pytest.raises(ValueError, match="was not written by CompiledModel.save of this version"):
+        tvm_book.load(old)

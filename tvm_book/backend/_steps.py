@@ -22,7 +22,7 @@ FLOAT = "float operator"
 MOVES = ("copy", "pack")  # kernels that only move elements
 CALLS = ("relax.call_tir", "relax.call_tir_inplace", "relax.call_dps_packed")
 RULES = [rule for scheme in SCHEMES.values() for rule in rules_table(scheme.rules)]
-INTEGER = {rule["op"] for rule in RULES if rule["integer"]}
+INTEGER = {rule["op"] for rule in RULES if rule["integer"]} | {"relax.astype"}
 # Why an operator is not quantized, in the quantizer's words.
 WHY = {rule["op"]: rule["why"] for rule in RULES if rule["why"] and rule["op"] not in INTEGER}
 WHY |= {
