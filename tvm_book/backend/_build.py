@@ -13,7 +13,7 @@ from tvm.relax.backend.cpu_generic import pipeline as stages
 from .._lowering import LOWERING
 from ._steps import Step, leftovers, record_steps
 from ._threads import check_threads, default_threads, use_threads
-from .graph import KernelCall, Lowered, lower
+from .graph import KernelCall, Lowered, lower, simplify
 from .isa import LEVELS, Isa, select
 
 # TVM writes C where a module has no TIR at all, and running that takes a C compiler.
@@ -142,6 +142,7 @@ def build(
     threads = check_threads(threads) or default_threads()
     level = select(target, isa)
     use_threads(threads)  # before TVM runs something, for the pool that it makes never grows
+    mod = simplify(mod)
     lowered = lower(mod, level, threads)
     kernel_target = level.target(target)
     steps: list[Step] = []
