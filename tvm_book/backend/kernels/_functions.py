@@ -21,7 +21,7 @@ from typing import Any
 from tvm import tirx
 from tvm.script.ir_builder import tirx as T
 
-__all__ = ["FUNCTIONS", "exp", "exp_normal", "fence", "splat"]
+__all__ = ["FUNCTIONS", "exp", "exp_normal", "fence", "log_normal", "splat"]
 
 Expr = Any
 
@@ -106,21 +106,26 @@ def exp_normal(x: Expr, lanes: int) -> Expr:
     return T.bind(rest * scale + scale)
 
 
+def log_normal(x: Expr, lanes: int) -> Expr:
+    """Return the logarithm of normal positive numbers."""
+    bits = T.bind(T.reinterpret(_vector("int32", lanes), x))
+    exponent = T.bind(T.shift_right(bits - SQRT_HALF_BITS, splat(23, "int32", lanes)))
+    bits = T.bind(bits - T.shift_left(exponent, splat(23, "int32", lanes)))
+    m = T.bind(T.reinterpret(_vector("float32", lanes), bits) - 1.0)
+    power = T.bind(T.cast(exponent, _vector("float32", lanes)))
+    square = T.bind(m * m)
+    rest = T.bind(_polynomial(LOG, m) * m * square + power * LN2_LOW - square * 0.5)
+    return T.bind(power * LN2_HIGH + (m + rest))
+
+
 def _log(x: Expr, lanes: int) -> Expr:
     def floats(value: float) -> Expr:
         return splat(value, "float32", lanes)
 
     tiny = x < SMALLEST_NORMAL
-    normal = T.bind(tirx.Select(tiny, x * 2.0**23, x))
-    bits = T.bind(T.reinterpret(_vector("int32", lanes), normal))
-    exponent = T.bind(T.shift_right(bits - SQRT_HALF_BITS, splat(23, "int32", lanes)))
-    bits = bits - T.shift_left(exponent, splat(23, "int32", lanes))
-    m = T.bind(T.reinterpret(_vector("float32", lanes), bits) - 1.0)
-    power = T.cast(exponent, _vector("float32", lanes))
-    power = T.bind(power - tirx.Select(tiny, floats(23.0), floats(0.0)))
-    square = T.bind(m * m)
-    rest = T.bind(_polynomial(LOG, m) * m * square + power * LN2_LOW - square * 0.5)
-    value = power * LN2_HIGH + (m + rest)
+    # Behind a fence, or TVM takes long to look through what follows for each case.
+    normal = T.bind(fence(tirx.Select(tiny, x * 2.0**23, x), lanes))
+    value = log_normal(normal, lanes) - tirx.Select(tiny, floats(23 * math.log(2)), floats(0.0))
     zero = tirx.EQ(x, floats(0.0))
     edge = tirx.Select(zero, floats(-math.inf), floats(math.nan))
     return tirx.Select(x > 0.0, tirx.Select(x < math.inf, value, x), edge)
@@ -167,7 +172,7 @@ def _gelu_tanh(x: Expr, lanes: int) -> Expr:
 def _softplus(x: Expr, lanes: int) -> Expr:
     # log(1 + exp(x)), without the exponential of a large number.
     e = exp_normal(T.fabs(x) * -1.0, lanes)
-    return T.max(splat(0.0, "float32", lanes), x) + _log(T.bind(e + 1.0), lanes)
+    return T.max(splat(0.0, "float32", lanes), x) + log_normal(T.bind(e + 1.0), lanes)
 
 
 def _selu(x: Expr, lanes: int) -> Expr:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from tvm.script.ir_builder import tirx as T
 
-from ._functions import FUNCTIONS, exp_normal, fence, splat
+from ._functions import exp_normal, fence, log_normal, splat
 from ._kernel import Array, Kernel
 from ._rows import Row, Rows, each_row
 
@@ -49,7 +49,7 @@ def softmax(
 
         total = row.reduce(exponential, lambda a, b: a + b, 0.0)
         if logarithm:
-            norm = T.bind(FUNCTIONS["relax.log"](total, 1))
+            norm = T.bind(log_normal(total, 1))
             row.finish(finish, lambda x, _at, lanes: (x - top) - norm)
         else:
             factor = T.bind(splat(1.0, "float32", 1) / total)
