@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
-from tvm import relax
+from tvm import relax, tirx
 
 from ...quantize._graph import Graph, op_name
 from ..kernels._elementwise import is_elementwise
@@ -63,6 +64,16 @@ def shape_of(expr: relax.Expr) -> tuple[int, ...]:
     return tuple(int(n) for n in expr.ty.shape)
 
 
+def is_static(kind: Any) -> bool:
+    """Whether the shapes of a tensor type, or of all tensors of a tuple type, are known."""
+    if isinstance(kind, relax.TupleType):
+        return all(is_static(part) for part in kind.fields)
+    if not isinstance(kind, relax.TensorType):
+        return True  # a shape, say: no kernel sees it
+    shape = kind.shape
+    return shape is not None and all(isinstance(n, tirx.IntImm) for n in shape)
+
+
 def fuse(graph: Graph, order: list[relax.Var], anchors: Collection[relax.Var]) -> list[Group]:
     """Form groups; variables in none of them are lowered one by one.
 
@@ -77,7 +88,7 @@ def fuse(graph: Graph, order: list[relax.Var], anchors: Collection[relax.Var]) -
         call = graph.bindings[var]
         if var in anchors:
             owner[var] = Group(var, var, {var, *_copies(graph, call.args[:1], widened)})
-        elif is_elementwise(call):
+        elif is_elementwise(call) and 0 not in (shape_of(var) or (0,)):
             _absorb(graph, var, owner, copied, uses, widened)
     groups = {id(group): group for var, group in owner.items() if group.result.same_as(var)}
     return list(groups.values())

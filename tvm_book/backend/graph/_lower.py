@@ -22,7 +22,7 @@ from ..kernels._view import View, dense
 from . import _moves
 from ._anchors import ANCHORS
 from ._entry import collapse, reading_axis, spare, writing_axis
-from ._fuse import Group, fuse, shape_of
+from ._fuse import Group, fuse, is_static, shape_of
 from ._kernels import Kernels
 from ._layout import MULTIPLE, SMALL, allocate
 from ._program import Program, per_channel
@@ -416,10 +416,12 @@ def lower(mod: tvm.IRModule, isa: Isa, threads: int) -> Lowered:
 def _function(
     func: relax.Function, isa: Isa, threads: int, kernels: Kernels, calls: list[KernelCall]
 ) -> relax.Function | None:
-    """Lower one function; None if it is no straight line."""
+    """Lower one function; None if it is no straight line, or not all shapes are known."""
     try:
         graph = Graph(func)
     except ValueError:
+        return None
+    if not all(is_static(var.ty) for var in (*graph.params, *graph.bindings)):
         return None
     walk = Lowering(graph, isa, threads, kernels, calls)
     params = [relax.Var(param.name, param.ty) for param in func.params]
