@@ -16,11 +16,19 @@ __all__ = ["LEVELS", "available", "select"]
 
 _BEST_FIRST = (amx, avx512_vnni, avx512, avx_vnni, avx2, portable)
 LEVELS = {level.ISA.name: level.ISA for level in _BEST_FIRST}
+_VECTORS = re.compile("avx|amx|fma")  # Linux spells these as LLVM does, but for dashes
 CPU_FLAGS = Path("/proc/cpuinfo")
 
 
 def available(target: Target) -> list[Isa]:
-    """Return the instruction sets that a target, this CPU and its system allow, best first."""
+    """Return the instruction sets that a target, this CPU and its system allow, best first.
+
+    Examples
+    --------
+    >>> from tvm_book.backend import isa, resolve_target
+    >>> isa.available(resolve_target("llvm"))[-1].name
+    'portable'
+    """
     features = _features(target)
     return [
         isa for isa in LEVELS.values() if features.issuperset(isa.needs) and isa.refusal() is None
@@ -42,6 +50,12 @@ def select(target: Target, isa: str | Isa | None = None) -> Isa:
     ------
     ValueError
         There is none of that name; the target or this CPU lacks it; the system forbids it.
+
+    Examples
+    --------
+    >>> from tvm_book.backend import isa, resolve_target
+    >>> isa.select(resolve_target("llvm"), "portable").lanes
+    8
     """
     usable = available(target)
     if isa is None:
@@ -49,7 +63,9 @@ def select(target: Target, isa: str | Isa | None = None) -> Isa:
             if level in usable:
                 return level
             if _features(target).issuperset(level.needs):
-                _warn_once(level, usable[0])
+                _warn_once(
+                    f"kernels use {usable[0].name} instead of {level.name}: {level.refusal()}"
+                )
     if isinstance(isa, str):
         if isa not in LEVELS:
             raise ValueError(f"isa={isa!r} is unknown; the levels are {', '.join(LEVELS)}")
@@ -66,10 +82,8 @@ def select(target: Target, isa: str | Isa | None = None) -> Isa:
 
 
 @functools.cache
-def _warn_once(level: Isa, other: Isa) -> None:
-    warnings.warn(
-        f"kernels use {other.name} instead of {level.name}: {level.refusal()}", stacklevel=4
-    )
+def _warn_once(message: str) -> None:
+    warnings.warn(message, stacklevel=4)
 
 
 def _features(target: Target) -> set[str]:
@@ -83,7 +97,8 @@ def _features(target: Target) -> set[str]:
     features &= set(codegen.llvm_get_cpu_features(target))
     # LLVM knows the CPU by its model; a virtual machine may hide some of its features.
     flags = _flags()
-    return {name for name in features if _plain(name) in flags} if flags else features
+    hidden = {n for n in features if _VECTORS.match(n) and _plain(n) not in flags}
+    return features - hidden if flags else features
 
 
 @functools.cache
