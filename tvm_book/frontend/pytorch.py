@@ -85,7 +85,8 @@ def from_pytorch(
 
     Writing flatten as reshape and squeeze is what Relay's importer did, and the Relay quantizer
     treats the two differently. The work is done by ``torch.export``, whose program is decomposed to
-    Core ATen, and by the converters of TVM's ``relax.frontend.torch`` where they are exact.
+    Core ATen unless it holds none but common operators, which are spelled so at once, and by the
+    converters of TVM's ``relax.frontend.torch`` where they are exact.
 
     Examples
     --------
