@@ -159,3 +159,17 @@ def test_statistics_without_data_leave_weights_alone():
     nearest = quantized(data(), weight_rounding="nearest", bias_correction=False)
     for a, b in zip(constants(plain), constants(nearest), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_moments_of_large_images_come_from_every_nth_position(monkeypatch):
+    monkeypatch.setattr("tvm_book.quantize.compensate.MOST_POSITIONS", 16)
+    rng = np.random.default_rng(0)
+    x = torch.from_numpy(rng.standard_normal((2, 3, 5, 4)))
+    var = relax.Var("x", relax.TensorType((2, 3, 5, 4), "float32"))
+    call = relax.op.nn.conv2d(var, relax.const(np.zeros((2, 3, 1, 1), "float32")))
+    expected = 0
+    for image in x.numpy():  # 40 positions in all: every third of each batch
+        taken = image.reshape(3, -1)[:, ::3]
+        expected = expected + taken @ taken.T / 14
+    found = second_moments(call, [x[:1], x[1:]]).numpy()
+    np.testing.assert_allclose(found, expected[None], rtol=1e-12)

@@ -22,6 +22,7 @@ from .bias_correction import CorrectBias, mean_errors
 __all__ = ["CompensateRounding", "compensated", "second_moments"]
 
 MOST_INPUTS = 1152  # of one output; the work grows with their third power
+MOST_POSITIONS = 16384  # of one layer whose inputs are multiplied: large images have too many
 BLOCK = 32  # inputs between two updates of all weights that are still to come
 DAMPING = 0.01  # of the mean diagonal, added to it: for inputs that hardly vary
 
@@ -89,7 +90,8 @@ def second_moments(call: relax.Call, inputs: list):
     call : tvm.relax.Call
         A convolution or a product with a constant weight.
     inputs : list of torch.Tensor
-        Batches of its data.
+        Batches of its data. Of large images every n-th position counts, about `MOST_POSITIONS`
+        in all.
 
     Returns
     -------
@@ -108,7 +110,9 @@ def second_moments(call: relax.Call, inputs: list):
         return None
     total, count = 0.0, 0
     for x in inputs:
-        rows = columns(call, x).double()  # (groups, d, samples)
+        rows = columns(call, x)  # (groups, d, samples)
+        step = -(-rows.shape[2] * len(inputs) // MOST_POSITIONS) | 1  # odd: no column of an image
+        rows = rows[:, :, ::step].double()
         total = total + rows @ rows.transpose(1, 2)
         count += rows.shape[2]
     return total / count
