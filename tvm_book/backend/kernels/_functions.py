@@ -21,7 +21,7 @@ from typing import Any
 from tvm import tirx
 from tvm.script.ir_builder import tirx as T
 
-__all__ = ["FUNCTIONS", "exp", "exp_normal", "fence", "log_normal", "splat"]
+__all__ = ["FUNCTIONS", "exp", "exp_normal", "fence", "held", "log_normal", "splat"]
 
 Expr = Any
 
@@ -56,6 +56,18 @@ def fence(value: Expr, lanes: int) -> Expr:
     return T.call_llvm_pure_intrin(_vector("float32", lanes), "llvm.arithmetic.fence", value)
 
 
+def held(value: Expr, lanes: int) -> Expr:
+    """Return a float32 value by way of memory, which LLVM removes.
+
+    TVM looks through names at the expressions that they stand for: it would cancel additions that
+    are there to round, and take exponentially long for names that are used often.
+    """
+    memory = T.alloc_buffer((lanes,), "float32", scope="local")
+    where = [0 if lanes == 1 else T.ramp(0, 1, lanes)]
+    T.buffer_store(memory, value, where)
+    return T.bind(memory[where[0]])
+
+
 def _vector(dtype: str, lanes: int) -> str:
     return dtype if lanes == 1 else f"{dtype}x{lanes}"
 
@@ -75,8 +87,7 @@ def _between(low: float, high: float, x: Expr, lanes: int) -> Expr:
 
 def _reduce(x: Expr, lanes: int) -> tuple[Expr, Expr]:
     """Return integers ``n`` and ``exp(x - n log 2) - 1``."""
-    # Behind a fence, for TVM would cancel the addition with the subtraction.
-    shifted = T.bind(fence(x * LOG2_E + MAGIC, lanes))
+    shifted = held(x * LOG2_E + MAGIC, lanes)
     whole = T.bind(shifted - MAGIC)
     n = T.bind(T.reinterpret(_vector("int32", lanes), shifted) - MAGIC_BITS)
     r = T.bind(x - whole * LN2_HIGH)
@@ -123,8 +134,7 @@ def _log(x: Expr, lanes: int) -> Expr:
         return splat(value, "float32", lanes)
 
     tiny = x < SMALLEST_NORMAL
-    # Behind a fence, or TVM takes long to look through what follows for each case.
-    normal = T.bind(fence(tirx.Select(tiny, x * 2.0**23, x), lanes))
+    normal = held(tirx.Select(tiny, x * 2.0**23, x), lanes)
     value = log_normal(normal, lanes) - tirx.Select(tiny, floats(23 * math.log(2)), floats(0.0))
     zero = tirx.EQ(x, floats(0.0))
     edge = tirx.Select(zero, floats(-math.inf), floats(math.nan))
@@ -172,7 +182,7 @@ def _gelu_tanh(x: Expr, lanes: int) -> Expr:
 def _softplus(x: Expr, lanes: int) -> Expr:
     # log(1 + exp(x)), without the exponential of a large number.
     e = exp_normal(T.fabs(x) * -1.0, lanes)
-    return T.max(splat(0.0, "float32", lanes), x) + log_normal(T.bind(e + 1.0), lanes)
+    return T.max(splat(0.0, "float32", lanes), x) + log_normal(held(e + 1.0, lanes), lanes)
 
 
 def _selu(x: Expr, lanes: int) -> Expr:

@@ -11,7 +11,7 @@ from typing import Any
 from tvm import tirx
 from tvm.script.ir_builder import tirx as T
 
-from ._functions import splat
+from ._functions import held, splat
 from ._kernel import Array, Kernel, chunks, unravel
 
 __all__ = ["Row", "Rows", "each_row"]
@@ -150,7 +150,7 @@ class Row:
             wide //= 2
             halves = (tirx.Shuffle([value], list(range(k, k + wide))) for k in (0, wide))
             value = T.bind(combine(*halves))
-        return value
+        return held(value, 1)
 
     def valid(self, begin: Expr, value: Expr) -> Expr:
         """Return a vector with zeros behind the end of the row."""
