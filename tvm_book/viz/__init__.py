@@ -1,6 +1,7 @@
 """Figures and tables for the chapters, readable on light and on dark pages."""
 
 from ._images import show_images
+from ._roofline import plot_roofline
 from ._side_by_side import side_by_side
 from ._style import COLORS, style
 from ._table import Table, table
@@ -9,6 +10,7 @@ from ._thresholds import plot_thresholds
 __all__ = [
     "COLORS",
     "Table",
+    "plot_roofline",
     "plot_thresholds",
     "show_images",
     "side_by_side",
