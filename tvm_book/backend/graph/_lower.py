@@ -157,7 +157,7 @@ class Lowering:
             plan = ANCHORS[op_name(self.graph.bindings[anchor])].plan(self, group)
             if plan.swallowed is not None:
                 anchor = plan.swallowed
-        program = Program(self.graph, group.members, anchor, group.result)
+        program = Program(self.graph, group.members, anchor, group.result, self.isa.lanes)
         axis = plan.axis if plan and plan.axis is not None else self.wants.axis(self, program)
         view = self.result_view(group.result, axis, plan is not None)
         if plan is None:
@@ -216,7 +216,7 @@ class Lowering:
         """Return the array of an operand of a program, seen in the shape of the result."""
         shape = shape_of(program.result)
         if leaf.constant is not None:
-            array, view = leaf.lay_out(shape, axis, MULTIPLE)
+            array, view = leaf.lay_out(shape, axis, MULTIPLE, program.paired)
             return relax.const(array, str(array.dtype)), view
         value = self.value(leaf.expr)
         seen = value.view.broadcast(shape)

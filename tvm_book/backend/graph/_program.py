@@ -6,14 +6,16 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from tvm import relax
+from tvm import relax, tirx
 from tvm.ir import GenericConst
 from tvm.script.ir_builder import tirx as T
 
-from ...quantize._graph import Graph, op_name, to_numpy
+from ...quantize._graph import Graph, op_name, operands, to_numpy
 from ..kernels._elementwise import ELEMENTWISE, splat
 from ..kernels._kernel import Array
+from ..kernels._pair import Pair, spread, widen
 from ..kernels._view import View
+from ._wide import fits, is_chain, pair_value, touches_wide
 
 __all__ = ["Leaf", "Program", "constant_view", "per_channel"]
 
@@ -40,10 +42,12 @@ class Leaf:
     ) -> None:
         self.expr, self.constant, self.table = expr, array, table
 
-    def lay_out(self, shape: Sequence[int], axis: int, multiple: int) -> tuple[np.ndarray, View]:
+    def lay_out(
+        self, shape: Sequence[int], axis: int, multiple: int, paired: int
+    ) -> tuple[np.ndarray, View]:
         """Return the constant's array and how it is seen in the shape of the result."""
         if not self.table:
-            return constant_view(self.constant, shape, axis, multiple)
+            return constant_view(self.constant, shape, axis, multiple, paired)
         array, rank = self.constant, len(shape)
         dtype, halo = str(array.dtype), ((0, 0),) * rank
         return array, View(tuple(shape), dtype, dtype, array.shape, (0,) * rank, halo=halo)
@@ -60,6 +64,8 @@ class Program:
     anchor : relax.Var or None
         Whose value a kernel provides.
     result : relax.Var
+    lanes : int
+        Of a whole vector.
     """
 
     def __init__(
@@ -68,10 +74,24 @@ class Program:
         members: set[relax.Var],
         anchor: relax.Var | None,
         result: relax.Var,
+        lanes: int,
     ) -> None:
         self.graph, self.members, self.anchor, self.result = graph, members, anchor, result
+        chain = is_chain(graph, members - self._before_anchor(), result)
+        self.paired = lanes if chain else 0
         self.leaves: dict[Any, Leaf] = {}
         self._collect(result, set())
+
+    def _before_anchor(self) -> set[relax.Var]:
+        """Members whose values the anchor contains."""
+        found: set[relax.Var] = set()
+        waiting = [self.anchor] if self.anchor is not None else []
+        while waiting:
+            var = waiting.pop()
+            if var in self.members and var not in found:
+                found.add(var)
+                waiting += [a for a in operands(self.graph.bindings[var]) if a in self.members]
+        return found
 
     def _collect(self, expr: relax.Expr, seen: set) -> None:
         for key, leaf in self._operands(expr):
@@ -105,6 +125,25 @@ class Program:
     ) -> Expr:
         """Return `lanes` elements of the result along an axis, as an expression."""
         known: dict[Any, Expr] = {self.anchor: anchor} if self.anchor is not None else {}
+        pairs = lanes == self.paired and lanes > 1
+
+        def wide(call: relax.Call, var: relax.Var) -> Expr:
+            args = []
+            for place, arg in enumerate(tensor_operands(call)):
+                if not isinstance(arg, GenericConst):
+                    args.append(evaluate(arg))
+                    continue
+                array = to_numpy(arg)
+                if array.size == 1:
+                    args.append(spread(tirx.const(int(array.reshape(())), "int64"), lanes))
+                    continue
+                loaded = arrays[var, place].halves(index, axis, lanes)
+                if isinstance(loaded, tuple):
+                    args.append(Pair(*map(T.bind, loaded)))
+                else:
+                    one = arrays[var, place].view.strides[axis] == 0
+                    args.append((spread if one else widen)(loaded, lanes))
+            return pair_value(call, args, lanes)
 
         def load(key: Any) -> Expr:
             return arrays[key].load(index, axis, lanes)
@@ -116,6 +155,9 @@ class Program:
                 known[var] = T.bind(load(var))
                 return known[var]
             call, args = self.graph.bindings[var], []
+            if pairs and touches_wide(call):
+                known[var] = wide(call, var)
+                return known[var]
             for place, arg in enumerate(tensor_operands(call)):
                 if not isinstance(arg, GenericConst):
                     args.append(evaluate(arg))
@@ -166,13 +208,15 @@ def per_channel(array: np.ndarray, rank: int, axis: int) -> np.ndarray | None:
 
 
 def constant_view(
-    array: np.ndarray, shape: Sequence[int], axis: int, multiple: int
+    array: np.ndarray, shape: Sequence[int], axis: int, multiple: int, paired: int = 0
 ) -> tuple[np.ndarray, View]:
-    """Lay a constant out for vectors along an axis; int64 that fits is stored as int32."""
+    """Lay a constant out for vectors along an axis; int64 that fits is stored as int32.
+
+    If `paired` is not 0, other int64 lie in runs of so many, the even ones first.
+    """
     dtype = str(array.dtype)
     full = array.reshape((1,) * (len(shape) - array.ndim) + array.shape)
-    limits = np.iinfo("int32")
-    if dtype == "int64" and limits.min <= full.min() and full.max() <= limits.max:
+    if dtype == "int64" and fits(full):
         full = full.astype("int32")
     order = [a for a in range(len(shape)) if a != axis] + [axis]
     moved = full.transpose(order)
@@ -184,7 +228,18 @@ def constant_view(
         step *= n
     halo = ((0, 0),) * len(shape)
     flat = np.ascontiguousarray(moved).reshape(-1)
+    if str(full.dtype) != "int64" or not strides[axis] or flat.size % max(paired, 1):
+        paired = 0
+    if paired:
+        flat = flat.reshape(-1, paired // 2, 2).transpose(0, 2, 1).reshape(-1)
     view = View(
-        tuple(shape), dtype, str(full.dtype), flat.shape, tuple(strides), halo=halo, slack=missing
+        shape=tuple(shape),
+        dtype=dtype,
+        stored=str(full.dtype),
+        extent=flat.shape,
+        strides=tuple(strides),
+        halo=halo,
+        slack=missing,
+        paired=paired,
     )
     return flat, view

@@ -44,7 +44,7 @@ class Wants:
         self._halos = self._find_halos(order)
 
     def _sources(self, var: relax.Var, group: Group | None) -> list[relax.Var]:
-        """What a group or a single operator reads."""
+        """Return what a group or a single operator reads."""
         members = {var} if group is None else group.members
         found: list[relax.Var] = []
         # What the product computes along is not read.

@@ -1,8 +1,8 @@
 """Matrix products and convolutions: sums held in registers while the reduction runs.
 
 A convolution over channels-last images is a matrix product whose rows are output positions: what a
-position multiplies lies in memory as a few contiguous runs (a row of the window each), so no copy is
-made of it. A block of `rows` positions by `panels` vectors of output channels keeps its sums in
+position multiplies lies in memory as a few contiguous runs (a row of the window each), so no copy
+is made of it. A block of `rows` positions by `panels` vectors of output channels keeps its sums in
 registers; each step of the reduction loads `panels` vectors of weights and broadcasts one group of
 activations for each position.
 """
@@ -228,13 +228,11 @@ class _Work:
                 index[nest.rows.axis] = first + i
                 index[nest.column_axis] = start + j * lanes
                 base = (i * panels + j) * lanes
-                self.finish(
-                    list(index), lanes, lambda at, n, base=base: _read(acc, base + at, n)
-                )
+                self.finish(list(index), lanes, lambda at, n, base=base: _read(acc, base + at, n))
 
     def _reduce(self, step: Callable[[Expr, Expr], None]) -> None:
         """Call `step` for all groups of the reduction: position in the activations, number."""
-        nest, steps = self.nest, self.nest.run // self.dot.group
+        steps = self.nest.run // self.dot.group
 
         def loop(taps: Sequence[Loop], position: Expr, number: Expr) -> None:
             if not taps:

@@ -26,7 +26,7 @@ def vector(dtype: str, lanes: int) -> str:
 
 
 def chunks(total: int, width: int) -> Iterator[tuple[int, int]]:
-    """Cut `total` elements into vectors: (begin, lanes), of `width` while they last, then halves."""
+    """Cut `total` elements into vectors (begin, lanes): of `width` while they last, then halves."""
     begin = 0
     while begin < total:
         while width > total - begin:
@@ -64,9 +64,26 @@ class Array:
         position = view.position(index)
         stride = view.strides[axis] if axis is not None and view.strides else 0
         if lanes == 1 or stride == 0:
+            if view.paired and stride:
+                position = _in_pairs(position, view.paired, 1)
             value = self._decode(self._flat[position], 1)
             return value if lanes == 1 else T.broadcast(value, lanes)
+        if view.paired:
+            return self._flat[_in_pairs(T.ramp(position, 1, lanes), view.paired, lanes)]
         return self._decode(self._flat[T.ramp(position, stride, lanes)], lanes)
+
+    def halves(self, index: Sequence[Expr], axis: int, lanes: int) -> tuple[Expr, Expr] | Expr:
+        """Return 64-bit elements for arithmetic on pairs.
+
+        Of a paired array those of the even and of the odd lanes; of one that is stored narrow the
+        vector as it is; of one that is constant along the axis the number.
+        """
+        position, half = self.view.position(index), lanes // 2
+        if not self.view.strides or self.view.strides[axis] == 0:
+            return self._decode(self._flat[position], 1)
+        if not self.view.paired:
+            return self._flat[T.ramp(position, 1, lanes)]
+        return tuple(self._flat[T.ramp(position + at, 1, half)] for at in (0, half))
 
     def store(self, index: Sequence[Expr], value: Expr, axis: int | None, lanes: int) -> None:
         """Write `lanes` values of the tensor's dtype along an axis."""
@@ -105,6 +122,12 @@ class Array:
         if self.view.stored == "uint8" and self.view.dtype == "int8":
             return T.uint8(int(fill) + BIAS)
         return tirx.const(fill, self.view.stored)
+
+
+def _in_pairs(number: Expr, width: int, lanes: int) -> Expr:
+    """Return where an element of a paired array lies that would be at `number`."""
+    run, two, half = (_splat(tirx.const(n, "int32"), lanes) for n in (width, 2, width // 2))
+    return number // run * run + number % two * half + number % run // two
 
 
 def _splat(value: Expr, lanes: int) -> Expr:
@@ -181,9 +204,7 @@ def fill_halo(array: Array) -> None:
         row = 1 if axis is None or ring == axis else view.shape[axis] + view.slack
         others = [a for a in range(len(view.shape)) if a != ring and (a != axis or ring == axis)]
         spans = [(0 if a not in rings else -view.halo[a][0], a) for a in others]
-        sizes = [
-            view.shape[a] + sum(view.halo[a]) if a in rings else view.shape[a] for a in others
-        ]
+        sizes = [view.shape[a] + sum(view.halo[a]) if a in rings else view.shape[a] for a in others]
         before, after = view.halo[ring]
         for first, count in ((-before, before), (view.shape[ring], after)):
             if count:

@@ -40,6 +40,8 @@ class View:
         are; they are finite.
     beyond : int
         How many elements one may read behind any element, whatever they are.
+    paired : int
+        If not 0, runs of so many elements lie with the even ones first, as `Pair` reads them.
     """
 
     shape: tuple[int, ...]
@@ -52,6 +54,7 @@ class View:
     fill: float = 0
     slack: int = 0
     beyond: int = 0
+    paired: int = 0
 
     @property
     def size(self) -> int:
