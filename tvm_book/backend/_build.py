@@ -11,6 +11,7 @@ from tvm import relax
 from tvm.relax.backend.cpu_generic import pipeline as stages
 
 from .._lowering import LOWERING
+from ._machine_code import library
 from ._steps import Step, leftovers, record_steps
 from ._threads import check_threads, default_threads, use_threads
 from .graph import KernelCall, Lowered, lower, simplify
@@ -153,8 +154,7 @@ def build(
         executable = _compile(module, target, recorder)
         if lowered.kernels:
             # A module that names it as an external one would be linked by a C++ compiler to run.
-            library = tvm.tirx.build(tvm.IRModule(lowered.kernels), target=kernel_target)
-            executable.mod.import_module(library)
+            executable.mod.import_module(library(lowered.kernels, kernel_target))
     calls = tuple(lowered.calls)
     return Built(executable, level, kernel_target, calls, tuple(steps), threads)
 
