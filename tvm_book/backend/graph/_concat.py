@@ -9,6 +9,7 @@ from tvm import relax
 
 from ..kernels._concat import concat
 from ._fuse import Group, shape_of
+from ._plan import Plan
 
 __all__ = ["accepts", "plan"]
 
@@ -29,8 +30,6 @@ def accepts(walk: Any, var: relax.Var) -> bool:
 
 def plan(walk: Any, group: Group) -> Any:
     """Return loops over the lines of each operand."""
-    from ._lower import Plan
-
     call = walk.graph.bindings[group.anchor]
     shape = shape_of(call)
     along = (0 if call.attrs.axis is None else int(call.attrs.axis)) % len(shape)

@@ -20,6 +20,7 @@ from ._fuse import Group, shape_of
 from ._geometry import CONVOLUTIONS, Part, padding, part_of, parts, weights_of
 from ._layout import MULTIPLE, SMALL, allocate
 from ._nest import Images, constants, convolve
+from ._plan import Plan
 from ._program import per_channel
 
 __all__ = ["accepts", "begin_values", "constants", "plan", "product_types"]
@@ -48,8 +49,6 @@ def accepts(walk: Any, var: relax.Var) -> bool:
 
 def plan(walk: Any, group: Group) -> Any:
     """Return loops over output positions and channels."""
-    from ._lower import Plan
-
     call = walk.graph.bindings[group.anchor]
     kind, groups = product_types(call), int(call.attrs.groups)
     dot: Dot = getattr(walk.isa, kind)

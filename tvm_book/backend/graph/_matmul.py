@@ -22,6 +22,7 @@ from ..kernels._view import View, dense
 from ._conv import begin_values, constants, product_types
 from ._fuse import Group, shape_of
 from ._layout import MULTIPLE, allocate
+from ._plan import Plan
 
 __all__ = ["accepts", "plan", "zero_point_term"]
 
@@ -38,8 +39,6 @@ def accepts(walk: Any, var: relax.Var) -> bool:
 
 def plan(walk: Any, group: Group) -> Any:
     """Return loops over the rows of all matrices on the left."""
-    from ._lower import Plan
-
     call = walk.graph.bindings[group.anchor]
     kind = product_types(call)
     dot: Dot = getattr(walk.isa, kind)

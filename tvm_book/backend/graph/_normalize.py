@@ -13,6 +13,7 @@ from ..kernels._normalize import normalize
 from ..kernels._rows import Rows
 from ._fuse import Group, shape_of
 from ._layout import MULTIPLE
+from ._plan import Plan
 from ._program import constant_view
 from ._softmax import along
 
@@ -28,8 +29,6 @@ def accepts(walk: Any, var: relax.Var) -> bool:
 
 def plan(walk: Any, group: Group) -> Any:
     """Return loops over all that has a mean of its own."""
-    from ._lower import Plan
-
     call = walk.graph.bindings[group.anchor]
     name, shape = op_name(call), shape_of(call)
     axes = sorted(int(a) % len(shape) for a in call.attrs.axes)

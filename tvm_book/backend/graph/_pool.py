@@ -13,6 +13,7 @@ from ..kernels._pool import Adaptive, Pool, Window, pool
 from . import _reduce
 from ._fuse import Group, shape_of
 from ._layout import MULTIPLE, allocate
+from ._plan import Plan
 
 __all__ = ["accepts", "channels_last", "plan", "width"]
 
@@ -41,8 +42,6 @@ def accepts(walk: Any, var: relax.Var) -> bool:
 
 def plan(walk: Any, group: Group) -> Any:
     """Return loops over output positions and vectors of channels."""
-    from ._lower import Plan
-
     call = walk.graph.bindings[group.anchor]
     name, windows = op_name(call), _windows(call)
     if name == "relax.nn.adaptive_avg_pool2d" and shape_of(call)[2:] == (1, 1):

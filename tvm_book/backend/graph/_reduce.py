@@ -16,6 +16,7 @@ from ..kernels._kernel import vector
 from ..kernels._reduce import Reduction, reduce
 from ..kernels._view import View
 from ._fuse import Group, shape_of
+from ._plan import Plan
 
 __all__ = ["accepts", "plan"]
 
@@ -67,8 +68,6 @@ def accepts(walk: Any, var: relax.Var) -> bool:
 
 def plan(walk: Any, group: Group) -> Any:
     """Return loops over the results, around loops over what each combines."""
-    from ._lower import Plan
-
     call = walk.graph.bindings[group.anchor]
     row, dtype = ROWS[op_name(call)], str(call.ty.dtype)
     reduced, keepdims = _axes(call)

@@ -10,6 +10,7 @@ from tvm import relax
 from ..kernels._resize import linear, nearest
 from ._fuse import Group, shape_of
 from ._nest import constants
+from ._plan import Plan
 from ._pool import CHANNELS, channels_last, width
 
 __all__ = ["accepts", "plan"]
@@ -48,8 +49,6 @@ def accepts(walk: Any, var: relax.Var) -> bool:
 
 def plan(walk: Any, group: Group) -> Any:
     """Return loops over output positions, which look up what to read in tables."""
-    from ._lower import Plan
-
     call = walk.graph.bindings[group.anchor]
     shape = shape_of(call)
     method, mode = str(call.attrs.method), str(call.attrs.coordinate_transformation_mode)

@@ -9,6 +9,7 @@ from ..kernels._rows import Rows
 from ..kernels._softmax import softmax
 from ._fuse import Group, shape_of
 from ._layout import allocate
+from ._plan import Plan
 
 __all__ = ["accepts", "along", "plan"]
 
@@ -22,8 +23,6 @@ def accepts(walk: Any, var: Any) -> bool:
 
 def plan(walk: Any, group: Group) -> Any:
     """Return loops over all rows along the axis."""
-    from ._lower import Plan
-
     call = walk.graph.bindings[group.anchor]
     name, rank = op_name(call), len(shape_of(call))
     axis = int(call.attrs.axis) % rank
