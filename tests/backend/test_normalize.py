@@ -69,7 +69,7 @@ def test_rows(level, kind):
 
 @pytest.mark.parametrize("level", LEVELS)
 def test_several_axes_groups_and_instances(level):
-    arrays = [numbers(2, 12, n, 3) for n in SIZES] + [numbers(2, 12, 3, n) for n in SIZES]
+    arrays = [numbers(2, 12, 5, 3), numbers(2, 12, 65, 3), numbers(2, 12, 3, 17)]
     scale, shift = numbers(12, seed=1), numbers(12, seed=2)
     factors, channels = [constant(scale), constant(shift)], double(scale, shift)
     operators, wanted = [], []
@@ -97,7 +97,7 @@ def test_several_axes_groups_and_instances(level):
         np.testing.assert_allclose(got, want, **TOLERANCE)
 
 
-@settings(max_examples=6)
+@settings(max_examples=5)
 @given(st.lists(st.integers(1, 9), max_size=3), st.integers(2, 300))
 def test_shapes(outer, n):
     array, (make, truth) = numbers(*outer, n), layer(n)
