@@ -5,7 +5,7 @@ accuracy does not depend on it. Limits stand first in `T.max` and `T.min`, which
 operand if one is no number: so NaN passes through.
 
 The coefficients come from ``scripts/fit_functions.py``. Splitting the logarithm of 2 follows Cody
-and Waite; the largest relative error is 2e-7 for `exp` and stays below 1e-6 for all.
+and Waite; the relative error stays below 1.2e-7 for `exp` and 1e-6 for all.
 
 References
 ----------
