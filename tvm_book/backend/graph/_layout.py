@@ -53,5 +53,14 @@ def allocate(
     beyond = BEYOND if stored != dtype else 0
     extent = (step + beyond,)
     return View(
-        tuple(shape), dtype, stored, extent, tuple(strides), offset, halo, fill, slack, beyond
+        shape=tuple(shape),
+        dtype=dtype,
+        stored=stored,
+        extent=extent,
+        strides=tuple(strides),
+        offset=offset,
+        halo=halo,
+        fill=fill,
+        slack=slack,
+        beyond=beyond,
     )
