@@ -10,7 +10,7 @@ from tvm_book.quantize import QConfig
 from tvm_book.quantize._evaluate import Evaluator
 from tvm_book.quantize._graph import Graph
 from tvm_book.quantize._pipeline import annotate_passes
-from tvm_book.quantize.bias_correction import CorrectBias, mean_errors
+from tvm_book.quantize.bias_correction import CorrectBias, first_batches, mean_errors
 from tvm_book.quantize.calibrate import Calibrate
 
 # three bits leave an error that is seen; plain rounding, so that only the bias is corrected
@@ -141,3 +141,9 @@ def test_layers_that_stay_in_float_are_not_corrected():
     passes = [*annotate_passes(config), Calibrate.as_pass(config, images())]
     graph = Graph(tvm.transform.Sequential(passes)(mod)["main"])
     assert [int(var.ty.shape[1]) for var in mean_errors(graph, images())] == [4]
+
+
+@pytest.mark.parametrize("shape, taken", [((1, 3, 8, 8), 64), ((1, 3, 512, 512), 16), ((40, 2), 2)])
+def test_batches_that_are_looked_at(shape, taken):
+    batches = [{"data": np.broadcast_to(np.float32(0), shape)}] * 100
+    assert len(first_batches(batches)) == taken

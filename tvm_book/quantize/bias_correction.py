@@ -21,6 +21,7 @@ from .calibrate._grid import SIMULATED
 __all__ = ["CorrectBias", "first_batches", "is_rounded_layer", "mean_errors"]
 
 SAMPLES = 64  # a mean over images and positions needs no more
+FEW, MANY = 16, 2**21  # nor more than so few samples, once they have so many elements
 
 
 class CorrectBias(Rebuilder):
@@ -83,7 +84,8 @@ def mean_errors(
     graph : Graph
         Annotated and calibrated.
     dataset : iterable of mappings from input name to array
-        Calibration batches, of which the first are looked at, as many as hold 64 samples.
+        Calibration batches, of which the first are looked at, as many as hold 64 samples, or 16
+        large ones.
     visit_layer : callable (layer, values of each batch) -> None, optional
         Called before each layer with what the rounded model computed so far; may change its weight.
     correct : bool
@@ -125,12 +127,13 @@ def mean_errors(
 
 
 def first_batches(dataset: Iterable[Mapping[str, np.ndarray]]) -> list[Mapping[str, np.ndarray]]:
-    """Return batches that hold `SAMPLES` samples together, or all there are."""
-    batches, count = [], 0
+    """Return batches that hold `SAMPLES` samples together, `FEW` large ones, or all there are."""
+    batches, count, elements = [], 0, 0
     for batch in dataset:
         batches.append(batch)
         count += max((len(x) for x in batch.values() if np.ndim(x)), default=1)
-        if count >= SAMPLES:
+        elements += sum(np.size(x) for x in batch.values())
+        if count >= SAMPLES or (count >= FEW and elements >= MANY):
             break
     return batches
 
