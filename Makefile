@@ -12,7 +12,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 $(shell test ! -e $(STAMP) || { test -x $(PY) && test "$$(cat $(STAMP))" = "$(CURDIR)"; } \
   || rm -rf $(VENV))
 
-.PHONY: help book book-strict stale test lint lab clean
+.PHONY: help book book-strict stale test lint lab bench clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -59,6 +59,14 @@ lint: $(STAMP) ## check style and formatting
 lab: $(STAMP) ## open the chapters as notebooks in JupyterLab
 	JUPYTER_CONFIG_PATH="$(CURDIR)/.jupyter" $(PY) -m jupyterlab \
 	  --LabApp.default_url=/lab/tree/book/intro.md $(if $(filter 0,$(shell id -u)),--allow-root)
+
+# The other toolkits come with the first `make bench`; ARGS="--batch 1 8" goes to the program.
+$(VENV)/.bench: $(STAMP)
+	$(PY) -m pip install -e '.[bench]'
+	@touch $@
+
+bench: $(VENV)/.bench ## race against other toolkits: table, JSON, figure
+	$(PY) benchmarks/latency.py --resume $(ARGS)
 
 clean: ## remove the built book and the environment
 	rm -rf $(VENV) _build build *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -9,10 +9,7 @@ from __future__ import annotations
 
 import argparse
 import fnmatch
-import importlib.metadata
 import json
-import os
-import platform
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -21,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from contest import figure, networks, report, runner
+from contest import figure, machine, networks, report, runner
 from contest.table import CONTESTANTS, select
 from contest.torch_ import predictor
 
@@ -97,31 +94,11 @@ def document(options: argparse.Namespace, records: list[dict[str, Any]]) -> dict
     return {
         "schema": SCHEMA,
         "date": datetime.now(timezone.utc).date().isoformat(),
-        "machine": _machine(options.threads),
-        "versions": {name: _version(name) for name in PACKAGES},
+        "machine": machine.describe(options.threads),
+        "versions": machine.versions(PACKAGES),
         "results": records,
         "targets": report.targets(records),
     }
-
-
-def _machine(threads: int) -> dict[str, Any]:
-    names = Path("/proc/cpuinfo")
-    lines = names.read_text().splitlines() if names.exists() else []
-    model = next((x.split(":")[1].strip() for x in lines if x.startswith("model name")), None)
-    return {
-        "processor": model or platform.processor(),
-        "processors": os.cpu_count(),
-        "threads": threads,
-        "system": platform.system(),
-        "python": platform.python_version(),
-    }
-
-
-def _version(name: str) -> str | None:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return None
 
 
 def main(argv: Sequence[str] | None = None) -> None:

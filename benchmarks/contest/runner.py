@@ -16,7 +16,7 @@ import numpy as np
 
 from contest.table import Contestant, framework, missing
 
-__all__ = ["INSTALL", "compete"]
+__all__ = ["INSTALL", "absent", "compete", "launch", "process", "reason"]
 
 INSTALL = "pip install .[bench]"
 BENCHMARKS = Path(__file__).resolve().parents[1]
@@ -51,14 +51,13 @@ def compete(
         Of the first process, float32 (N, 10).
     """
     record = {"contestant": name, "framework": framework(name), "network": job["network"]}
-    if lacking := missing(contestant):
-        note = f"not installed: {INSTALL} (lacks {', '.join(lacking)})"
+    if note := absent(contestant):
         return {**record, "status": "not installed", "note": note}, None
     job = {**job, "module": contestant.module, "options": dict(contestant.options)}
     runs, logits = [], []
     for _ in range(repeat):
         with tempfile.TemporaryDirectory() as folder:
-            note = _process(job, Path(folder), limit_s)
+            note = process("contest.worker", job, Path(folder), limit_s)
             if note is not None:
                 return {**record, "status": "failed", "note": note}, None
             runs.append(json.loads((Path(folder) / "result.json").read_text(encoding="utf-8")))
@@ -73,21 +72,42 @@ def _medians(runs: list[dict[str, float | None]]) -> dict[str, float | None]:
     return {key: None if None in values else median(values) for key, values in columns.items()}
 
 
-def _process(job: dict[str, Any], folder: Path, limit_s: float) -> str | None:
-    """Do the job in a new process; return what went wrong, or None."""
+def process(module: str, job: dict[str, Any], folder: Path, limit_s: float) -> str | None:
+    """Do the job, which says how many ``threads``, in a new process: ``python -m MODULE FOLDER``.
+
+    Returns
+    -------
+    str or None
+        What went wrong.
+    """
+    command, options = launch(module, job, folder)
+    try:
+        ended = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=limit_s, **options
+        )
+    except subprocess.TimeoutExpired:
+        return f"took longer than {limit_s:g} s"
+    return reason(ended.returncode, ended.stderr) if ended.returncode else None
+
+
+def launch(module: str, job: dict[str, Any], folder: Path) -> tuple[list[str], dict[str, Any]]:
+    """Write the job down in `folder`; return the command and the options that start it there."""
     (folder / "job.json").write_text(json.dumps(job), encoding="utf-8")
     environment = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, str(job["threads"]))}
     paths = [str(BENCHMARKS), str(BENCHMARKS.parent), environment.get("PYTHONPATH", "")]
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
-    command = [sys.executable, "-m", "contest.worker", str(folder)]
-    options = {"env": environment, "cwd": folder, "stdin": subprocess.DEVNULL}
-    try:
-        ended = subprocess.run(command, capture_output=True, timeout=limit_s, **options)
-    except subprocess.TimeoutExpired:
-        return f"took longer than {limit_s:g} s"
-    if ended.returncode == 0:
-        return None
-    if ended.returncode < 0:
-        return f"ended by {signal.Signals(-ended.returncode).name}"
-    lines = ended.stderr.decode(errors="replace").strip().splitlines()
-    return lines[-1].strip() if lines else f"ended with status {ended.returncode}"
+    return [sys.executable, "-m", module, str(folder)], {"env": environment, "cwd": folder}
+
+
+def reason(status: int, stderr: bytes) -> str:
+    """Say in a line why a process ended with another status than 0."""
+    if status < 0:
+        return f"ended by {signal.Signals(-status).name}"
+    lines = stderr.decode(errors="replace").strip().splitlines()
+    return lines[-1].strip() if lines else f"ended with status {status}"
+
+
+def absent(contestant: Contestant) -> str | None:
+    """Say what a contestant lacks, None if nothing."""
+    lacking = ", ".join(missing(contestant))
+    return f"not installed: {INSTALL} (lacks {lacking})" if lacking else None

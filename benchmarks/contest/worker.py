@@ -9,12 +9,13 @@ from __future__ import annotations
 import gc
 import importlib
 import json
-import os
 import sys
 import time
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+from contest.machine import limit_threads
 
 __all__ = ["BATCH", "main"]
 
@@ -30,7 +31,7 @@ def main(folder: Path) -> None:
         Whatever the contestant raises; the process ends with it on stderr.
     """
     job = json.loads((folder / "job.json").read_text(encoding="utf-8"))
-    _limit_threads(job["threads"])  # before a framework is imported that counts processors
+    limit_threads(job["threads"])  # before a framework is imported that counts processors
 
     import numpy as np
     import torch
@@ -89,11 +90,6 @@ def _batches(images: Any) -> list:
     if len(images) % BATCH:
         raise ValueError(f"{len(images)} images are no whole number of batches of {BATCH}")
     return [images[i : i + BATCH] for i in range(0, len(images), BATCH)]
-
-
-def _limit_threads(threads: int) -> None:
-    if hasattr(os, "sched_setaffinity"):  # Linux; the others follow the variables of the runner
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from pathlib import Path
 import accuracy
 import numpy as np
 import pytest
+import race.table
 import torch
 from contest import networks
 from contest.table import CONTESTANTS, FLOAT, Contestant, missing, select
@@ -95,7 +96,8 @@ def test_one_failure_stops_nobody(tmp_path, monkeypatch, capsys):
 
 def test_only_its_own_contestant_imports_a_peer():
     """Each process holds one framework, and the program runs where none is installed."""
-    needs = {contestant.module: set(contestant.needs) for contestant in CONTESTANTS.values()}
+    rows = [*CONTESTANTS.values(), *race.table.CONTESTANTS.values()]
+    needs = {row.module: set(row.needs) for row in rows}
     peers = set.union(*needs.values())
     for path in (ROOT / "benchmarks").rglob("*.py"):
         tree = ast.parse(path.read_text(encoding="utf-8"))
@@ -103,4 +105,4 @@ def test_only_its_own_contestant_imports_a_peer():
         names = {alias.name for node in nodes for alias in node.names}
         names |= {node.module for node in nodes if isinstance(node, ast.ImportFrom)}
         imported = {name.split(".")[0] for name in names} & peers
-        assert imported <= needs.get(f"contest.{path.stem}", set())
+        assert imported <= needs.get(f"{path.parent.name}.{path.stem}", set())
