@@ -6,12 +6,14 @@ from ._side_by_side import side_by_side
 from ._style import COLORS, style
 from ._table import Table, table
 from ._thresholds import plot_thresholds
+from ._times import plot_times
 
 __all__ = [
     "COLORS",
     "Table",
     "plot_roofline",
     "plot_thresholds",
+    "plot_times",
     "show_images",
     "side_by_side",
     "style",
