@@ -92,3 +92,15 @@ def test_layers_of_fused_loops():
         "block.1",
         "head",
     ]
+
+
+def test_copies_of_integers_have_a_reason_too():
+    x = relax.Var("x", relax.TensorType((1, 8, 6, 6), "int8"))
+    weights = relax.const(RNG.integers(-9, 9, (4, 8, 3, 3)).astype("int8"), "int8")
+    builder = relax.BlockBuilder()
+    with builder.function("main", [x]):
+        sums = builder.emit(relax.op.nn.conv2d(x, weights, out_dtype="int32"))
+        builder.emit_func_output(sums)
+    found = [(s.operators[0], s.dtype, s.reason.partition(":")[0]) for s in steps(builder.get())]
+    copy = [("copy", dtype, "copy") for dtype in ("int8", "int32")]
+    assert found == [copy[0], ("nn.conv2d", "int8", ""), copy[1]]

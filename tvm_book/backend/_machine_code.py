@@ -17,6 +17,7 @@ _PASSES = (
     tirx.transform.FlattenBuffer,
     lambda: tirx.transform.NarrowDataType(32),
     lambda: tirx.transform.VectorizeLoop(True),
+    tirx.transform.StorageRewrite,  # without it, arrays in registers are taken from the heap
     tirx.transform.UnrollLoop,
     tirx.transform.StmtSimplify,
     tirx.transform.RemoveNoOp,

@@ -148,6 +148,8 @@ def _tensors(arguments: relax.Expr) -> list[relax.Var]:
 
 def _reason(call: KernelCall, reads: Sequence[str], quantized: bool) -> tuple[str, str]:
     """Return what a kernel computes in, and why that is not int8."""
+    if call.operators[0].startswith(MOVES):
+        return call.dtype, "copy: a reader takes another layout"
     real = [dtype.startswith("float") for dtype in reads]
     told = WHY.get(f"relax.{call.operators[0]}")
     if not call.dtype.startswith("float"):
@@ -156,8 +158,6 @@ def _reason(call: KernelCall, reads: Sequence[str], quantized: bool) -> tuple[st
         if told:
             return "float32", f"{FLOAT}: {told}"
         return call.dtype, "entry: float values become integers"
-    if call.operators[0].startswith(MOVES):
-        return call.dtype, "copy: a reader takes another layout"
     if not quantized:
         return call.dtype, f"{FLOAT}: nothing is quantized"
     if not call.operations and reads and not any(real):
