@@ -61,7 +61,8 @@ def plan(walk: Any, group: Group) -> Any:
         start=left.view.offset,
     )
     count = math.prod(loop.extent for loop in outer)
-    blocking = choose(walk.isa, dot, (rows.extent, shape[-1], nest.depth), count, walk.threads)
+    sizes = (rows.extent, shape[-1], nest.depth)
+    blocking = choose(walk.isa, dot, sizes, count, walk.threads, stride=rows.a)
 
     def body(kernel, arrays, finish):
         def each(index, lanes, read):

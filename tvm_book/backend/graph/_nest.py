@@ -46,7 +46,7 @@ def convolve(
     nest, matrix = pad_runs(*_nest(dot, images, view, weights), dot, view.beyond)
     rows = (nest.rows.extent, nest.columns, nest.depth)
     outer = math.prod(loop.extent for loop in nest.outer)
-    blocking = choose(walk.isa, dot, rows, outer, walk.threads, nest.shift[0])
+    blocking = choose(walk.isa, dot, rows, outer, walk.threads, nest.shift[0], nest.rows.a)
 
     def body(kernel, arrays, finish):
         gemm(kernel, dot, nest, blocking, (*arrays, None)[:3], finish)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,8 @@ LOADS = 2  # vector loads a cycle
 LATENCY = 4  # cycles from one product to the next that needs its sum
 TAKE_A, TAKE_B = 0.75, 0.5  # of a product's time: to make two vectors of a split operand
 NEAR = 256 * 1024  # bytes of weights that stay near a core while rows change
+SPAN = 4096  # bytes after which addresses fall into the same set of the nearest cache
+LINES = 5  # rows of a block in one set, which has 8 ways or more: the rest is for weights
 WORK = 96  # rows of a block that make a thread's turn worth its start
 
 
@@ -38,7 +41,13 @@ class Blocking:
 
 
 def choose(
-    isa: Isa, dot: Dot, shape: tuple[int, int, int], outer: int, threads: int, group: int = 0
+    isa: Isa,
+    dot: Dot,
+    shape: tuple[int, int, int],
+    outer: int,
+    threads: int,
+    group: int = 0,
+    stride: int = 0,
 ) -> Blocking:
     """Choose for a product.
 
@@ -53,14 +62,19 @@ def choose(
     threads : int
     group : int, optional
         If not 0, activations change every so many columns, so a block has one panel.
+    stride : int, optional
+        Elements from one row of the activations to the next. Rows a power of two apart share few
+        sets of the nearest cache, and a block of many such rows drives its own lines out of it.
     """
     rows, columns, depth = shape
     panels = -(-columns // dot.lanes)
     free = isa.registers - 2
+    step = stride * np.dtype(dot.a).itemsize
+    together = LINES * (SPAN // math.gcd(step, SPAN)) if step else free
     candidates = [
         (m, n)
         for n in range(1, 1 + min(panels, 1 if group else 6))
-        for m in range(1, 1 + min(rows, free // n))
+        for m in range(1, 1 + min(rows, together, free // n))
         if m * n + dot.split * n + 2 * dot.split - 1 <= isa.registers
     ]
     m, n = min(candidates, key=lambda block: _cycles(dot, rows, panels, *block))
