@@ -11,9 +11,11 @@ from tvm import relax
 from tvm.target import codegen
 
 from tests.backend.test_gemm_levels import exact, integers, run
-from tests.backend.tiles import EMULATED
+from tests.backend.tiles import EMULATED, Emulated
+from tvm_book.backend import resolve_target
 from tvm_book.backend.graph import lower
 from tvm_book.backend.isa import LEVELS, Dot, amx
+from tvm_book.backend.isa._trial import multiplies
 from tvm_book.backend.kernels import _gemm
 from tvm_book.backend.kernels._gemm import Loop, Nest
 from tvm_book.backend.kernels._gemm_amx import pad_runs, run_length
@@ -154,3 +156,17 @@ def test_the_instructions_are_generated():
     # Four sums for each four loads of a step: a product takes one load, besides those of a start.
     assert counts["tileloadd"] < 2 * counts["tdpbusd"]
     assert found.count("vpdpbusd") == 0
+
+
+def test_tiles_are_tried_before_they_are_used():
+    target = resolve_target("llvm")
+    assert multiplies(Emulated, target)
+
+    class Twice(Emulated):
+        """Multiplies more than it should."""
+
+        def multiply(self, sums, a, b):
+            super().multiply(sums, a, b)
+            super().multiply(sums, a, b)
+
+    assert not multiplies(Twice, target)

@@ -128,11 +128,16 @@ def test_without_permission_for_tiles_there_is_one_warning(machine):
 
 
 @pytest.mark.parametrize(
-    ("syscall", "expected"),
-    [(lambda *numbers: 0, None), (lambda *numbers: -1, "the system refuses tile registers")],
+    ("syscall", "works", "expected"),
+    [
+        (lambda *numbers: 0, True, None),
+        (lambda *numbers: 0, False, "its tiles do not multiply"),
+        (lambda *numbers: -1, None, "the system refuses tile registers"),
+    ],
 )
-def test_the_system_is_asked_for_tiles(monkeypatch, syscall, expected):
+def test_the_system_is_asked_for_tiles(monkeypatch, syscall, works, expected):
     asked = []
+    monkeypatch.setattr(amx, "multiplies", lambda *_: works)
 
     class Library:
         def syscall(self, *numbers):

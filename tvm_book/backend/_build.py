@@ -97,7 +97,7 @@ class Built:
 def build(
     mod: tvm.IRModule,
     target: tvm.target.Target,
-    isa: str | None = None,
+    isa: str | Isa | None = None,
     threads: int | None = None,
 ) -> Built:
     """Generate machine code for a module whose parameters are bound.
@@ -108,7 +108,7 @@ def build(
         A Relax module; it is not changed.
     target : tvm.target.Target
         An LLVM target, as `resolve_target` returns it.
-    isa : str, optional
+    isa : str or Isa, optional
         Instruction set of the kernels; by default the best that the target and this CPU have.
     threads : int, optional
         How many threads the kernels' loops are cut for; by default `default_threads`.

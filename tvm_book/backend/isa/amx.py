@@ -17,7 +17,9 @@ from dataclasses import replace
 from typing import Any
 
 from tvm.script.ir_builder import tirx as T
+from tvm.target import Target
 
+from ._trial import multiplies
 from .avx512_vnni import ISA as VECTORS
 
 __all__ = ["ISA", "INT8", "ROW"]
@@ -31,13 +33,18 @@ INT8 = replace(VECTORS.int8, multiple=ROW)
 
 @functools.cache
 def refusal() -> str | None:
-    """Ask the system for the tile registers, once for the process; return why it says no."""
+    """Ask the system for the tile registers, and try them; return why they are not to be used.
+
+    Once for the process.
+    """
     try:
         failed = ctypes.CDLL(None, use_errno=True).syscall(ARCH_PRCTL, REQUEST, TILE_DATA)
     except (OSError, AttributeError, TypeError):  # no such call on this system
         return "this system has no call that allows tile registers"
     if failed:
         return f"the system refuses tile registers ({os.strerror(ctypes.get_errno())})"
+    if not multiplies(ISA.tiles, ISA.target(Target("llvm"))):
+        return "its tiles do not multiply as they should"
     return None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -87,6 +86,3 @@ def depthwise(
                     tile(b, row, full_blocks * block, rest, panel)
 
     return body, inputs
-
-
-_ = math

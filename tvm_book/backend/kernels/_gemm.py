@@ -20,7 +20,7 @@ from tvm.script.ir_builder import tirx as T
 from ..isa import Dot
 from ._blocking import Blocking
 from ._gemm_amx import fits, gemm_tiles
-from ._kernel import Array, Kernel, unravel, vector
+from ._kernel import Array, Kernel, unravel
 
 __all__ = ["Loop", "Nest", "gemm", "pack"]
 
@@ -161,6 +161,7 @@ class _Work:
         self.a, self.b, self.begin = arrays
 
     def chunk(self, chunk: Expr, rows: int, column: Expr, panels: int) -> None:
+        """Compute some indices of the outer loops, the `chunk`-th run of them."""
         size = self.blocking.chunk
         count: Expr = min(size, rows)
         if rows > size and rows % size:
@@ -173,6 +174,7 @@ class _Work:
             self._row(unravel(chunk * size + row, extents), column, panels)
 
     def _row(self, index: Sequence[Expr], column: Expr, panels: int) -> None:
+        """Compute one index of the outer loops, block by block, with a smaller last one."""
         block, extent = self.blocking.rows, self.nest.rows.extent
         full, rest = divmod(extent, block)
         if full == 1:
@@ -186,7 +188,7 @@ class _Work:
     def _block(self, outer, first: Expr, rows: int, column: Expr, panels: int) -> None:
         """Sum up one block of the output and hand it on."""
         dot, nest = self.dot, self.nest
-        lanes, wide = dot.lanes, vector(dot.acc, dot.lanes)
+        lanes = dot.lanes
         panel = nest.depth // dot.group * lanes * dot.group
         acc = T.alloc_buffer((rows * panels * lanes,), dot.acc, scope="local")
         start = column * (self.blocking.panels * lanes)
@@ -219,7 +221,6 @@ class _Work:
                     T.buffer_store(acc, dot.step(acc[where], a, b[j]), [where])
 
         self._reduce(step)
-        del wide
         index: list[Expr] = [0] * (len(nest.outer) + 2)
         for loop, number in zip(nest.outer, outer, strict=True):
             index[loop.axis] = number
