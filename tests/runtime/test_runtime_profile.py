@@ -162,6 +162,14 @@ def test_the_report_as_text_and_as_html(monkeypatch):
     assert "25.0 µs a run" in html
 
 
+def test_a_notebook_shows_the_report_once(monkeypatch):
+    """There rich would display what it is only to write."""
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
+    shown = []
+    monkeypatch.setattr("rich.jupyter.display", lambda *content: shown.append(content))
+    assert "layer" in repr(Profile([row()], 25.0, "portable", 2)) and not shown
+
+
 def test_what_to_do_is_sorted_by_what_it_costs():
     rows = [
         row("slow", 50.0, 0.5, "TVM loops: no kernel for sort", "float32", "TVM loops", None),

@@ -169,7 +169,7 @@ conversions too
 
     def __repr__(self) -> str:
         width = shutil.get_terminal_size((WIDE, 0)).columns
-        console = Console(file=io.StringIO(), width=width, markup=False)
+        console = Console(file=io.StringIO(), width=width, markup=False, force_jupyter=False)
         console.print(self.__rich__())
         return console.file.getvalue().rstrip()
 
