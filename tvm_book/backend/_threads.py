@@ -29,7 +29,14 @@ VARIABLES = ("TVM_NUM_THREADS", "OMP_NUM_THREADS")  # in TVM's order
 
 
 def available_threads() -> int:
-    """Return how many cores this process may use."""
+    """Return how many cores this process may use.
+
+    Examples
+    --------
+    >>> from tvm_book.backend import available_threads
+    >>> available_threads() >= 1
+    True
+    """
     return len(_cores())
 
 
@@ -41,6 +48,12 @@ def default_threads() -> int:
     int
         ``TVM_NUM_THREADS`` or else ``OMP_NUM_THREADS`` of the environment, as in TVM; without them
         the number of cores that this process may use.
+
+    Examples
+    --------
+    >>> from tvm_book.backend import default_threads
+    >>> default_threads() >= 1
+    True
     """
     for name in VARIABLES:
         value = os.environ.get(name, "")
@@ -56,6 +69,14 @@ def check_threads(threads: int | None) -> int | None:
     ------
     ValueError
         It is neither.
+
+    Examples
+    --------
+    >>> from tvm_book.backend import check_threads
+    >>> check_threads(0)
+    Traceback (most recent call last):
+        ...
+    ValueError: threads must be an integer of at least 1, or None for all cores, not 0
     """
     whole = isinstance(threads, int) and not isinstance(threads, bool)
     if threads is not None and not (whole and threads >= 1):
@@ -81,6 +102,12 @@ def use_threads(threads: int) -> int:
     -------
     int
         How many threads run: less if something else made this thread's pool before, and smaller.
+
+    Examples
+    --------
+    >>> from tvm_book.backend import use_threads
+    >>> use_threads(1)
+    1
     """
     state, here = _STATE, _this_core()
     if threads == state.asked and here not in state.taken:

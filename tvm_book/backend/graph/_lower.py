@@ -30,6 +30,21 @@ def lower(mod: tvm.IRModule, isa: Isa, threads: int) -> Lowered:
     Returns
     -------
     Lowered
+
+    Examples
+    --------
+    >>> from tvm import relax
+    >>> from tvm_book import backend
+    >>> from tvm_book.backend import graph, isa
+    >>> builder = relax.BlockBuilder()
+    >>> x = relax.Var("x", relax.TensorType((4,), "float32"))
+    >>> with builder.function("main", [x]):
+    ...     y = builder.emit(relax.op.nn.relu(builder.emit(relax.op.add(x, x))))
+    ...     _ = builder.emit_func_output(y)
+    >>> level = isa.select(backend.resolve_target("llvm"), "portable")
+    >>> lowered = graph.lower(builder.get(), level, threads=1)
+    >>> [(call.operators, call.shape) for call in lowered.calls]  # one kernel for both
+    [(('nn.relu', 'add'), (4,))]
     """
     module, kernels = tvm.IRModule(mod.functions, attrs=mod.attrs), Kernels()
     calls: list[KernelCall] = []

@@ -33,7 +33,7 @@ class KernelCall:
     layer : str
         Module path of the source model, ``""`` if unknown.
     operators : tuple of str
-        What it computes, in Relax's names, the anchor first.
+        What it computes, in Relax's names: first the anchor, or without one the last operator.
     shape : tuple of int
         Of the result.
     dtype : str

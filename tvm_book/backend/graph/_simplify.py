@@ -20,6 +20,26 @@ def simplify(mod: tvm.IRModule) -> tvm.IRModule:
 
     A module without batch norm keeps its sums and products: the quantizer has folded what it
     wanted folded, and what it left rounds as Relay's code did.
+
+    Parameters
+    ----------
+    mod : tvm.IRModule
+        Its parameters are bound; it is not changed.
+
+    Returns
+    -------
+    tvm.IRModule
+
+    Examples
+    --------
+    >>> from tvm import relax
+    >>> from tvm_book.backend.graph import simplify
+    >>> builder = relax.BlockBuilder()
+    >>> with builder.function("main", [x := relax.Var("x", relax.TensorType((2,), "float32"))]):
+    ...     two = builder.emit(relax.op.negative(relax.const([-2.0, -2.0], "float32")))
+    ...     _ = builder.emit_func_output(builder.emit(relax.op.multiply(x, two)))
+    >>> len(simplify(builder.get())["main"].body.blocks[0].bindings)
+    1
     """
     names = _names(mod)
     passes = [FoldConstants.as_pass()] if names else []

@@ -12,10 +12,9 @@ from tvm.script.ir_builder import IRBuilder
 from tvm.script.ir_builder import tirx as T
 from tvm.target import Target
 
-__all__ = ["multiplies"]
+from ._tiles import DEPTH, LEFT, RIGHT, SIDE, SUMS
 
-SIDE, DEPTH = 16, 64
-SUMS, LEFT, RIGHT = 0, 4, 6
+__all__ = ["multiplies"]
 
 
 def multiplies(tiles: Callable[[int], Any], target: Target) -> bool:

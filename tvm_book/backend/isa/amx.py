@@ -19,12 +19,13 @@ from typing import Any
 from tvm.script.ir_builder import tirx as T
 from tvm.target import Target
 
+from ._tiles import DEPTH, RIGHT, SIDE
 from ._trial import multiplies
 from .avx512_vnni import ISA as VECTORS
 
 __all__ = ["ISA", "INT8", "ROW"]
 
-ROW = 64  # bytes in a row of a tile
+ROW = DEPTH  # bytes in a row of a tile
 PALETTE = 1
 ARCH_PRCTL, REQUEST, TILE_DATA = 158, 0x1023, 18  # ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
 
@@ -57,7 +58,7 @@ class _Instructions:
         T.buffer_store(config, T.uint8(PALETTE), [0])
         for tile in range(8):
             T.buffer_store(config, T.uint8(ROW), [16 + 2 * tile])
-            T.buffer_store(config, T.uint8(rows if tile < 6 else 16), [48 + tile])
+            T.buffer_store(config, T.uint8(rows if tile < RIGHT else SIDE), [48 + tile])
         _emit("ldtilecfg", T.address_of(config[0]))
 
     def zero(self, tile: int) -> None:

@@ -20,15 +20,13 @@ import numpy as np
 from tvm.script.ir_builder import tirx as T
 
 from ..isa import Dot
+from ..isa._tiles import DEPTH, LEFT, RIGHT, SIDE, SUMS
 from ._kernel import Array, Kernel, unravel
 
 __all__ = ["fits", "gemm_tiles", "pad_runs", "run_length"]
 
 Expr = Any
-SIDE = 16  # rows, and columns of sums, of a tile
-DEPTH = 64  # elements of the reduction in a tile
 LANES = SIDE
-SUMS, LEFT, RIGHT = 0, 4, 6  # the first register of each kind
 WASTE = 4  # how many times the work padding may make; tiles are about 8 times as fast as vectors
 STEPS = 64  # of the reduction that make the configuration of tiles worth its time
 
