@@ -12,9 +12,9 @@ import numpy as np
 import tvm
 from tvm import relax
 
+from .._arguments import bind_arguments, to_numpy
 from ..backend import TensorSpec, check_threads, default_threads, use_threads
 from . import _library
-from ._arguments import bind_arguments, to_numpy
 from ._benchmark import Benchmark, measure
 from ._description import Code, describe, described
 from ._profile import profile_rows, watch

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import tvm
 
-from ..backend import TensorSpec, to_tensor
+from ._tensors import TensorSpec, to_tensor
 
 
 def bind_arguments(
