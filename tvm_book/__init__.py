@@ -11,7 +11,8 @@ The rooms of the library, in the order in which a model passes through them:
 `runtime`
     `CompiledModel`: call, time, profile, save.
 
-Beside them stand `instrument` (look inside passes), `testing` (metrics) and `viz` (figures).
+Beside them stand `instrument` (look inside passes), `testing` (metrics), `viz` (figures) and
+`report` (where a quantized model loses accuracy, and what to do).
 Importing `tvm_book` alone loads neither TVM nor torch; a room is imported when it is first used.
 """
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CompiledModel", "__version__", "compile", "load"]
 
-_ROOMS = ("backend", "frontend", "instrument", "quantize", "runtime", "testing", "viz")
+_ROOMS = ("backend", "frontend", "instrument", "quantize", "report", "runtime", "testing", "viz")
 
 try:
     __version__ = metadata.version("tvm-book")
