@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import html
-import io
-import shutil
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
+
+from .._text import as_text, plural, shape_text
 
 __all__ = ["Profile"]
 
-WIDE = 160  # columns where there is no terminal
 SLOWEST = 5  # rows that `explain` names
 WORTH = 0.02  # of a run: advice about less is not given
 LOW = 0.3  # of the peak: below it a kernel is held up by something else than its products
@@ -30,7 +28,7 @@ def _number(value: float | None) -> str:
 
 
 def _shape(value: tuple[int, ...] | None) -> str:
-    return "" if value is None else "×".join(map(str, value)) or "()"
+    return "" if value is None else shape_text(value)
 
 
 # Column: heading, key of the row, text of the value, whether it stands to the right.
@@ -127,8 +125,8 @@ conversions too
         spent, count = sum(row["us"] for row in self.rows), len(self.rows)
         rest = ", the rest between them" * (spent < self.total)
         lines = [
-            f"A run takes {self.total:.1f} µs on {_plural(self.threads, 'thread')} with "
-            f"{self.isa}: {spent:.1f} µs in {_plural(count, 'call')}{rest}."
+            f"A run takes {self.total:.1f} µs on {plural(self.threads, 'thread')} with "
+            f"{self.isa}: {spent:.1f} µs in {plural(count, 'call')}{rest}."
         ]
         shares: Counter[str] = Counter()
         for row in self.rows:
@@ -147,19 +145,19 @@ conversions too
         for begin, text in _first_matches(self.rows):
             rows = [row for row in self.rows if _matching(row["why"]) == begin]
             share = sum(row["share"] for row in rows)
-            lines.append((share, f"- {begin} ({_plural(len(rows), 'call')}, {share:.0%}): {text}"))
+            lines.append((share, f"- {begin} ({plural(len(rows), 'call')}, {share:.0%}): {text}"))
         slow = [row for row in self.rows if row["dtype"] == "int8" and (row["peak"] or 1) < LOW]
         if slow:
             share = sum(row["share"] for row in slow)
             text = (
-                f"- int8 below {LOW:.0%} of the peak ({_plural(len(slow), 'call')}, {share:.0%}): "
+                f"- int8 below {LOW:.0%} of the peak ({plural(len(slow), 'call')}, {share:.0%}): "
                 "too small for the threads, or waiting for memory; larger batches or images help"
             )
             lines.append((share, text))
         return [text for share, text in sorted(lines, key=lambda ln: -ln[0]) if share >= WORTH]
 
     def __rich__(self) -> Table:
-        title = f"{self.total:.1f} µs a run, {_plural(self.threads, 'thread')}, {self.isa}"
+        title = f"{self.total:.1f} µs a run, {plural(self.threads, 'thread')}, {self.isa}"
         table = Table(title=title, title_justify="left")
         for heading, _, _, right in COLUMNS:
             table.add_column(heading, justify="right" if right else "left")
@@ -168,13 +166,10 @@ conversions too
         return table
 
     def __repr__(self) -> str:
-        width = shutil.get_terminal_size((WIDE, 0)).columns
-        console = Console(file=io.StringIO(), width=width, markup=False, force_jupyter=False)
-        console.print(self.__rich__())
-        return console.file.getvalue().rstrip()
+        return as_text(self.__rich__())
 
     def _repr_html_(self) -> str:
-        title = f"{self.total:.1f} µs a run, {_plural(self.threads, 'thread')}, {self.isa}"
+        title = f"{self.total:.1f} µs a run, {plural(self.threads, 'thread')}, {self.isa}"
         head = "".join(_cell("th", heading, right) for heading, _, _, right in COLUMNS)
         body = "".join(
             "<tr>" + "".join(_cell("td", text(row[key]), right) for _, key, text, right in COLUMNS)
@@ -194,10 +189,6 @@ def _short(names: str) -> str:
     """Name the first operator, and how many its kernel computes along."""
     first, *others = names.split(", ")
     return first.removeprefix("nn.") + (f" +{len(others)}" if others else "")
-
-
-def _plural(number: int, noun: str) -> str:
-    return f"{number} {noun}{'s' * (number != 1)}"
 
 
 def _line(row: dict[str, Any]) -> str:
