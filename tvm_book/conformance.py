@@ -21,7 +21,8 @@ from ._signature import bind_params
 from .frontend import from_pytorch
 from .quantize import QConfig, ops, qconfig
 from .quantize._graph import Graph, Rebuilder, op_name
-from .quantize._pipeline import annotate_passes, quantize, realize_passes
+from .quantize._passes import annotate_passes, realize_passes
+from .quantize._pipeline import quantize
 from .quantize.calibrate import Grid, SetGrids
 from .quantize.calibrate._grid import simulated
 from .testing.golden import GoldenCase

@@ -9,7 +9,7 @@ from tests.quantize.graphs import array, listing, module
 from tvm_book.quantize import QConfig
 from tvm_book.quantize._evaluate import Evaluator
 from tvm_book.quantize._graph import Graph
-from tvm_book.quantize._pipeline import annotate_passes
+from tvm_book.quantize._passes import annotate_passes
 from tvm_book.quantize.bias_correction import CorrectBias, first_batches, mean_errors
 from tvm_book.quantize.calibrate import Calibrate
 

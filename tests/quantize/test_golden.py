@@ -12,7 +12,7 @@ from tvm_book._signature import bind_params
 from tvm_book.quantize import QConfig, qconfig
 from tvm_book.quantize._evaluate import Evaluator
 from tvm_book.quantize._graph import Graph
-from tvm_book.quantize._pipeline import annotate_passes
+from tvm_book.quantize._passes import annotate_passes
 from tvm_book.quantize.calibrate import choose_grids, kl_divergence
 from tvm_book.quantize.calibrate._grid import simulated
 from tvm_book.quantize.calibrate.kl_divergence import KLDivergence

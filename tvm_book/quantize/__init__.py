@@ -14,11 +14,13 @@ from .calibrate import Statistics
 from .config import QConfig, current_qconfig, qconfig
 from .presets import PRESETS
 from .qdq import realize_grids
+from .recipe import Recipe
 from .rules import Rule
 
 __all__ = [
     "PRESETS",
     "QConfig",
+    "Recipe",
     "Rule",
     "Statistics",
     "current_qconfig",

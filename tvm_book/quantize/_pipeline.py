@@ -7,26 +7,22 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import tvm
-from tvm import IRModule, relax
+from tvm import IRModule
 
 from .._signature import bind_params, signature
 from ._dataset import check_dataset
 from ._graph import Graph
+from ._passes import annotate_passes, correction_passes, integer_passes
 from ._unruled import operators_without_rule
-from .annotate import Annotate
-from .bias_correction import CorrectBias
-from .calibrate import Calibrate, Statistics
+from .calibrate import Calibrate, Grid, Statistics
 from .calibrate._grid import simulated
-from .compensate import CompensateRounding
+from .calibrate._modes import looks_at_data
 from .config import QConfig, current_qconfig
-from .partition import Partition
-from .partition_conversions import PartitionConversions
+from .corrections import Corrections
 from .qdq import has_grids, realize_grids
-from .realize import Realize
-from .schemes import scheme_for
-from .simulate import Simulate
+from .recipe import Recipe
 
-__all__ = ["annotate_passes", "quantize", "realize_passes"]
+__all__ = ["quantize"]
 
 
 def quantize(
@@ -52,7 +48,7 @@ def quantize(
     params : mapping from name to array, optional
         Values of the parameters of ``main``; NumPy, torch or TVM arrays. Never changed.
     dataset : iterable of mappings from input name to array, optional
-        Calibration batches, which every ``calibrate_mode`` but ``"global_scale"`` needs: a list, or
+        Calibration batches, which every algorithm but ``"global_scale"`` needs: a list, or
         anything that can be gone through. A generator is kept in memory only if the data has to be
         looked at more than once.
     config : QConfig, optional
@@ -65,7 +61,8 @@ def quantize(
     -------
     IRModule
         With parameters bound. If nothing is to be quantized: the float module, and a warning. One
-        warning names the operators that the scheme has no rule about; they stay in float.
+        warning names the operators that the scheme has no rule about; they stay in float. What was
+        found out on the way comes with it: `Recipe.of`.
 
     Raises
     ------
@@ -94,58 +91,28 @@ def quantize(
     mod = bind_params(mod, params)
     inputs, _ = signature(mod)
     if has_grids(mod):
-        return realize_grids(mod, config=config)
+        return Recipe.made(mod, config).attach(realize_grids(mod, config=config))
     annotated = tvm.transform.Sequential(annotate_passes(config), name="Annotate")(mod)
     if not simulated(Graph(annotated["main"])):
         warnings.warn(_nothing_to_quantize(config), UserWarning, stacklevel=2)
-        return mod.clone()
+        return Recipe.made(mod, config).attach(mod.clone())
     if unruled := operators_without_rule(annotated, config):
         warnings.warn(unruled, UserWarning, stacklevel=2)
     batches = None
-    if config.calibrate_mode != "global_scale" and (dataset is not None or statistics is None):
-        batches = check_dataset(dataset, inputs, config.calibrate_mode)
+    mode = looks_at_data(config)
+    if mode is not None and (dataset is not None or statistics is None):
+        batches = check_dataset(dataset, inputs, mode)
         looks_again = config.bias_correction or config.weight_rounding == "compensated"
         batches = batches.repeatable() if looks_again else batches
-    calibrate = Calibrate.as_pass(config, batches, statistics)
-    passes = realize_passes(config, calibrate, batches)
-    return tvm.transform.Sequential(passes, name="Realize")(annotated)
-
-
-def annotate_passes(config: QConfig) -> list[tvm.transform.Pass]:
-    """Return the passes from a float module with bound parameters to an annotated one."""
-    scheme = scheme_for(config)
-    return [
-        *scheme.prepare(config),
-        *([Partition.as_pass(scheme, config)] if scheme.has_groups else []),
-        Annotate.as_pass(scheme, config),
+    grids: list[Grid] = []
+    corrections: list[Corrections] = []
+    passes = [
+        Calibrate.as_pass(config, batches, statistics, grids.extend),
+        *correction_passes(config, batches, corrections.append),
+        *integer_passes(config),
     ]
-
-
-def realize_passes(
-    config: QConfig,
-    calibrate: tvm.transform.Pass,
-    batches: Iterable[Mapping[str, Any]] | None = None,
-) -> list[tvm.transform.Pass]:
-    """Return the passes from an annotated module to the result; the first one sets the grids.
-
-    Weights are compensated and biases corrected only if there are calibration batches to do so.
-    """
-    passes = [calibrate]
-    if config.weight_rounding == "compensated" and batches is not None:
-        passes.append(CompensateRounding.as_pass(batches, config.bias_correction))
-    elif config.bias_correction and batches is not None:
-        passes.append(CorrectBias.as_pass(batches))
-    if config.do_simulation:
-        passes.append(Simulate.as_pass())
-    else:
-        passes.append(Realize.as_pass(scheme_for(config), config))
-    passes += [
-        relax.transform.EliminateCommonSubexpr(),
-        relax.transform.DeadCodeElimination(),
-    ]
-    if config.partition_conversions != "disabled":
-        passes.append(PartitionConversions(config))
-    return passes
+    result = tvm.transform.Sequential(passes, name="Realize")(annotated)
+    return Recipe.made(mod, config, grids, *corrections).attach(result)
 
 
 def _nothing_to_quantize(config: QConfig) -> str:

@@ -13,7 +13,7 @@ from .._signature import bind_params, signature
 from ._dataset import Batches, check_dataset
 from ._evaluate import Evaluator
 from ._graph import Graph, to_numpy
-from ._pipeline import annotate_passes
+from ._passes import annotate_passes
 from .calibrate import Grid, choose_grids
 from .calibrate._grid import simulated
 from .config import QConfig, current_qconfig

@@ -14,17 +14,18 @@ import numpy as np
 from tvm import IRModule, relax
 from tvm.ir import GenericConst
 
-from ._graph import Graph, Rebuilder, op_name, to_numpy
+from ._graph import Graph, op_name
 from ._layers import LAYERS
 from .calibrate._grid import SIMULATED
+from .corrections import Correct, Corrections, is_rounded_layer, rounded_layers
 
-__all__ = ["CorrectBias", "first_batches", "is_rounded_layer", "mean_errors"]
+__all__ = ["CorrectBias", "first_batches", "mean_errors"]
 
 SAMPLES = 64  # a mean over images and positions needs no more
 FEW, MANY = 16, 2**21  # nor more than so few samples, once they have so many elements
 
 
-class CorrectBias(Rebuilder):
+class CorrectBias(Correct):
     """The pass: add to each layer's result what makes up for its mean error.
 
     Parameters
@@ -33,42 +34,23 @@ class CorrectBias(Rebuilder):
         Annotated and calibrated.
     dataset : iterable of mappings from input name to array
         Calibration batches; the first ones are looked at.
+    keep : callable (Corrections) -> None, optional
+        Told what was measured.
     """
 
-    def __init__(self, mod: IRModule, dataset: Iterable[Mapping[str, np.ndarray]]):
-        super().__init__(mod)
-        self._errors = self._measure(dataset)
-        self._uses = self.graph.use_counts()
-        self._pending: dict[relax.Expr, np.ndarray] = {}
-
-    def _measure(self, dataset: Iterable[Mapping[str, np.ndarray]]) -> dict:
-        return mean_errors(self.graph, dataset)
-
-    def visit(self, var, expr):
-        """Add the correction to a bias, or behind a layer that has none."""
-        if var in self._errors:
-            value = self.copy(expr)
-            self._pending[var] = -self._errors[var]
-            return value if self._takes_bias(var) else self._add(value, self._pending.pop(var))
-        layer = expr.args[0] if op_name(expr) == "relax.add" else None
-        if layer is not None and layer in self._pending and isinstance(expr.args[1], GenericConst):
-            bias = to_numpy(expr.args[1]) + self._pending.pop(layer)
-            return self._add(self[layer], bias)
-        return self.copy(expr)
-
-    def _takes_bias(self, var: relax.Var) -> bool:
-        """Whether the only reader of a layer adds a constant to it."""
-        readers = [x for x in self.graph.bindings.values() if op_name(x) == "relax.add"]
-        biases = [x for x in readers if x.args[0].same_as(var)]
-        return (
-            self._uses[var] == 1
-            and len(biases) == 1
-            and isinstance(biases[0].args[1], GenericConst)
-        )
-
-    def _add(self, value: relax.Expr, amount: np.ndarray) -> relax.Expr:
-        constant = relax.const(np.asarray(amount, np.float32))
-        return self.builder.emit(relax.op.add(value, constant))
+    def __init__(
+        self,
+        mod: IRModule,
+        dataset: Iterable[Mapping[str, np.ndarray]],
+        keep: Callable[[Corrections], None] | None = None,
+    ):
+        graph = Graph(mod["main"])
+        errors = mean_errors(graph, dataset)
+        numbers = {var: number for number, var in enumerate(rounded_layers(graph))}
+        corrections = Corrections(errors={numbers[var]: x for var, x in errors.items()})
+        if keep is not None:
+            keep(corrections)
+        super().__init__(mod, corrections)
 
 
 def mean_errors(
@@ -136,14 +118,6 @@ def first_batches(dataset: Iterable[Mapping[str, np.ndarray]]) -> list[Mapping[s
         if count >= SAMPLES or (count >= FEW and elements >= MANY):
             break
     return batches
-
-
-def is_rounded_layer(graph: Graph, expr: relax.Expr) -> bool:
-    """Whether an expression is a layer whose constant weight is rounded."""
-    if op_name(expr) not in LAYERS:
-        return False
-    weight = graph.value(expr.args[1])
-    return op_name(weight) == SIMULATED and str(weight.attrs["kind"]) == "weight"
 
 
 def _channel_means(call: relax.Call, differences: list):

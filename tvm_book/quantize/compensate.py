@@ -10,14 +10,15 @@ B. Hassibi and D. Stork, "Second Order Derivatives for Network Pruning", NIPS 19
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 from tvm import IRModule, relax
 
-from ._graph import op_name, to_numpy
+from ._graph import Graph, op_name, to_numpy
 from ._layers import channel_axis
-from .bias_correction import CorrectBias, mean_errors
+from .bias_correction import mean_errors
+from .corrections import Correct, Corrections, on_steps, rounded_layers
 
 __all__ = ["CompensateRounding", "compensated", "second_moments"]
 
@@ -27,7 +28,7 @@ BLOCK = 32  # inputs between two updates of all weights that are still to come
 DAMPING = 0.01  # of the mean diagonal, added to it: for inputs that hardly vary
 
 
-class CompensateRounding(CorrectBias):
+class CompensateRounding(Correct):
     """The pass: move weights to the steps on which they make up for each other's rounding.
 
     What is left of a layer's mean error goes into its bias, at once: once weights are moved, nobody
@@ -40,6 +41,8 @@ class CompensateRounding(CorrectBias):
     dataset : iterable of mappings from input name to array
         Calibration batches; the first ones are looked at.
     correct_bias : bool
+    keep : callable (Corrections) -> None, optional
+        Told what was found.
     """
 
     def __init__(
@@ -47,39 +50,49 @@ class CompensateRounding(CorrectBias):
         mod: IRModule,
         dataset: Iterable[Mapping[str, np.ndarray]],
         correct_bias: bool = True,
+        keep: Callable[[Corrections], None] | None = None,
     ):
-        self._weights: dict[relax.Var, np.ndarray] = {}
-        self._corrects = correct_bias
-        super().__init__(mod, dataset)
+        corrections = _measure(Graph(mod["main"]), dataset, correct_bias)
+        if keep is not None:
+            keep(corrections)
+        super().__init__(mod, corrections)
 
-    def _measure(self, dataset):
-        return mean_errors(self.graph, dataset, self._compensate, self._corrects)
 
-    def _compensate(self, layer: relax.Call, values: list[dict]) -> None:
-        import torch
+def _measure(
+    graph: Graph, dataset: Iterable[Mapping[str, np.ndarray]], correct_bias: bool
+) -> Corrections:
+    import torch
 
+    steps: dict[relax.Var, np.ndarray] = {}
+
+    def compensate(layer: relax.Call, values: list[dict]) -> None:
         x, weight = layer.args
         moments = second_moments(layer, [value[x] for value in values])
         if moments is not None:
-            new = _compensate_layer(self.graph.bindings[weight], channel_axis(layer), moments)
-            self._weights[weight] = new
+            rounding = graph.bindings[weight]
+            found = _compensate_layer(rounding, channel_axis(layer), moments)
+            steps[weight] = found
+            new = torch.from_numpy(on_steps(found, to_numpy(rounding.args[1])))
             for value in values:
-                value[weight] = torch.from_numpy(new)
+                value[weight] = new
 
-    def visit(self, var, expr):
-        """Replace a weight before it is rounded: it lies on its grid now."""
-        if var not in self._weights:
-            return super().visit(var, expr)
-        return self.emit(expr, [relax.const(self._weights[var]), *expr.args[1:]])
+    errors = mean_errors(graph, dataset, compensate, correct_bias)
+    layers = rounded_layers(graph)
+    weights = [graph.bindings[var].args[1] for var in layers]
+    return Corrections(
+        {number: steps[weight] for number, weight in enumerate(weights) if weight in steps},
+        {number: errors[var] for number, var in enumerate(layers) if var in errors},
+    )
 
 
 def _compensate_layer(rounding: relax.Call, axis: int, moments) -> np.ndarray:
     weight, scale, low, high = map(to_numpy, rounding.args)
     rows = np.moveaxis(weight, axis, 0)
-    steps = scale.reshape(-1, 1) if scale.size > 1 else scale.reshape(())
+    spacing = scale.reshape(-1, 1) if scale.size > 1 else scale.reshape(())
     flat = rows.reshape(len(rows), -1)
-    new = compensated(flat, steps, float(low), float(high), moments).reshape(rows.shape)
-    return np.ascontiguousarray(np.moveaxis(new, 0, axis), np.float32)
+    steps = compensated(flat, spacing, float(low), float(high), moments).reshape(rows.shape)
+    dtype = np.min_scalar_type(-1 - int(max(-low - 1, high)))
+    return np.ascontiguousarray(np.moveaxis(steps, 0, axis), dtype)
 
 
 def second_moments(call: relax.Call, inputs: list):
@@ -163,7 +176,7 @@ def compensated(
     Returns
     -------
     numpy.ndarray of float64, shape (outputs, d)
-        Multiples of the scale.
+        Whole numbers: steps of the scale.
 
     Examples
     --------
@@ -191,7 +204,7 @@ def compensated(
         # contiguous, or NumPy would multiply without BLAS
         rest = np.ascontiguousarray(upper[:, block, block.stop :])
         steps[:, :, block.stop :] -= errors @ rest
-    return steps.reshape(weight.shape) * scale
+    return steps.reshape(weight.shape)
 
 
 def _round_block(steps: np.ndarray, upper: np.ndarray, low: float, high: float) -> np.ndarray:

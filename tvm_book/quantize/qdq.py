@@ -21,7 +21,7 @@ from .prepare_affine import SplitToSlices
 from .realize import Realize
 from .schemes import scheme_for
 
-__all__ = ["RecogniseGrids", "has_grids", "realize_grids"]
+__all__ = ["RecogniseGrids", "has_grids", "realize_grids", "recognise_passes"]
 
 MOVES = ("relax.reshape", "relax.permute_dims", "relax.expand_dims", "relax.squeeze")
 QUANTIZE, DEQUANTIZE = "relax.quantize", "relax.dequantize"
@@ -53,14 +53,17 @@ def realize_grids(
     """
     config = config if config is not None and config.scheme == "affine" else _ACCURATE
     passes = [
-        RecogniseGrids.as_pass(),
-        SimplifyInference.as_pass(),
-        SplitToSlices.as_pass(),
+        *recognise_passes(),
         Realize.as_pass(scheme_for(config), config),
         relax.transform.EliminateCommonSubexpr(),
         relax.transform.DeadCodeElimination(),
     ]
     return tvm.transform.Sequential(passes, name="RealizeGrids")(bind_params(mod, params))
+
+
+def recognise_passes() -> list[tvm.transform.Pass]:
+    """Return the passes from a model with its own grids to a calibrated one."""
+    return [RecogniseGrids.as_pass(), SimplifyInference.as_pass(), SplitToSlices.as_pass()]
 
 
 _ACCURATE = QConfig(preset="accurate")

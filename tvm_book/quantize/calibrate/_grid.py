@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -172,7 +172,7 @@ class SetGrids(Rebuilder):
 
 
 class Calibrate(SetGrids):
-    """The pass: choose the grids and write them."""
+    """The pass: choose the grids and write them; ``keep`` is told which."""
 
     def __init__(
         self,
@@ -180,6 +180,10 @@ class Calibrate(SetGrids):
         config: QConfig,
         dataset: Iterable[dict] | None = None,
         statistics: Statistics | None = None,
+        keep: Callable[[list[Grid]], None] | None = None,
     ):
         limits = collect(mod, config, dataset, statistics).limits()
-        super().__init__(mod, choose_grids(mod, config, limits=limits))
+        grids = choose_grids(mod, config, limits=limits)
+        if keep is not None:
+            keep(grids)
+        super().__init__(mod, grids)
