@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +12,7 @@ from tvm.ir.instrument import PassInstrument
 
 from ._compact import shorten
 from ._diff import diff_scripts, hidden_change
+from ._only import matches, near, patterns
 
 
 @dataclass
@@ -97,7 +96,7 @@ class PrintIR(PassInstrument):
     ) -> None:
         if diff and (after or show_meta):
             raise ValueError("diff=True prints changes only: leave after and show_meta out")
-        self._only = _patterns(only)
+        self._only = patterns(only)
         self._after, self._diff = after, diff
         self._file, self._show_meta, self._compact = file, show_meta, compact
         self._begin()
@@ -113,7 +112,7 @@ class PrintIR(PassInstrument):
             self._fail(self._open.pop())
         if self._only is not None and not self._shown and self._seen:
             wanted = " or ".join(pattern.pattern for pattern in self._only)
-            self._print(f"# PrintIR: no pass matches {wanted!r}; {self._near(wanted)}")
+            self._print(f"# PrintIR: no pass matches {wanted!r}; {near(wanted, self._seen)}")
         self._begin()
 
     def run_before_pass(self, mod: tvm.IRModule, info: tvm.transform.PassInfo) -> None:
@@ -121,7 +120,7 @@ class PrintIR(PassInstrument):
         name = info.name
         self._seen.setdefault(name)
         path, script = None, ""
-        if self._only is None or any(pattern.search(name) for pattern in self._only):
+        if matches(self._only, name):
             path = " > ".join([*(outer.name for outer in self._open), name])
             script = self._script(mod)
             if self._open:
@@ -173,13 +172,6 @@ class PrintIR(PassInstrument):
         if frame.path is not None:
             self._print(f"{self._heading(frame)} (did not finish)")
 
-    def _near(self, wanted: str) -> str:
-        near = difflib.get_close_matches(wanted, self._seen, 3)
-        if near:
-            return f"did you mean {' or '.join(near)}?"
-        names = list(self._seen)
-        return f"passes that ran: {', '.join(names[:8])}{', ...' if len(names) > 8 else ''}"
-
     def _begin(self) -> None:
         self._open: list[_Frame] = []
         self._seen: dict[str, None] = {}
@@ -187,15 +179,3 @@ class PrintIR(PassInstrument):
 
     def _print(self, text: str) -> None:
         print(text, file=sys.stdout if self._file is None else self._file)
-
-
-def _patterns(only: str | Sequence[str] | None) -> list[re.Pattern[str]] | None:
-    if only is None:
-        return None
-    only = [only] if isinstance(only, str) else list(only)
-    if not all(isinstance(text, str) for text in only):
-        raise TypeError(f"only must be a string or a sequence of strings, not {only!r}")
-    try:
-        return [re.compile(text) for text in only]
-    except re.error as error:
-        raise ValueError(f"only: {error.pattern!r} is not a regular expression: {error}") from None
