@@ -16,9 +16,9 @@ from tvm_ffi import structural_hash
 
 import tvm_book
 from tests.quantize.graphs import array, constant, conv, module, op_names, run
-from tests.quantize.numpy_reference import evaluate
 from tvm_book.quantize import QConfig, Rule, qconfig, quantize, rules
 from tvm_book.quantize.calibrate import list_grids
+from tvm_book.testing import integer_reference
 from tvm_book.testing.metric import sqnr_db
 
 SHAPE = (1, 3, 6, 6)
@@ -56,7 +56,7 @@ def test_the_result_is_an_integer_model_near_the_float_one():
     qmod = quantize(mod, WEIGHTS, config=ALL)
     assert [param.name for param in qmod["main"].params] == ["x"]
     out = run(qmod, X)
-    np.testing.assert_array_equal(out, evaluate(qmod, X))
+    np.testing.assert_array_equal(out, integer_reference(qmod, X))
     assert sqnr_db(tvm_book.compile(mod, params=WEIGHTS)(X), out) > 25  # 8 bits, two layers
 
 
@@ -147,7 +147,7 @@ def test_several_inputs_and_outputs():
     a, b = X, array(*SHAPE, seed=8)
     outputs = run(qmod, a, b)
     for number, float_out in enumerate(run(mod, a, b)):
-        np.testing.assert_array_equal(outputs[number], evaluate(qmod, a, b)[number])
+        np.testing.assert_array_equal(outputs[number], integer_reference(qmod, a, b)[number])
         assert sqnr_db(float_out, outputs[number]) > 25
     np.testing.assert_array_equal(outputs[2], a)
 
@@ -175,7 +175,7 @@ def test_a_weight_shared_by_two_layers_stays_shared():
 
     mod = module(build, x=SHAPE)
     qmod = quantize(mod, config=ALL)
-    np.testing.assert_array_equal(run(qmod, X), evaluate(qmod, X))
+    np.testing.assert_array_equal(run(qmod, X), integer_reference(qmod, X))
     assert sqnr_db(run(mod, X), run(qmod, X)) > 20
     weights = [b.value.args[1] for b in qmod["main"].body.blocks[0].bindings if "conv2d" in str(b)]
     assert len(weights) == 2
@@ -356,7 +356,7 @@ def test_a_rule_from_outside_in_five_lines():
     qmod = quantize(mod, config=QConfig(skip_conv_layers=None, rules=[negative]))
     assert op_names(without).count("round_half_away") == 2
     assert op_names(qmod).count("round_half_away") == 1
-    np.testing.assert_array_equal(run(qmod, X), evaluate(qmod, X))
+    np.testing.assert_array_equal(run(qmod, X), integer_reference(qmod, X))
     assert sqnr_db(run(mod, X), run(qmod, X)) > 20
 
 

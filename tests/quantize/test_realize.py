@@ -9,13 +9,13 @@ import tvm
 from tvm import relax
 
 from tests.quantize.graphs import array, constant, listing, module, op_names, run
-from tests.quantize.numpy_reference import evaluate
 from tvm_book.conformance import import_case
 from tvm_book.quantize import ops, qconfig, quantize
 from tvm_book.quantize.numerics import fixed_point_multiply, round_half_away
 from tvm_book.quantize.realize import Realize
 from tvm_book.quantize.schemes import scheme_for
 from tvm_book.quantize.simulate import Simulate
+from tvm_book.testing import integer_reference
 from tvm_book.testing.golden import GoldenCase
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -50,7 +50,7 @@ def realized(build, inputs=None, **options):
 def results(mod, *inputs):
     """What compiled code computes, which has to be what NumPy does."""
     out = run(mod, *inputs)
-    np.testing.assert_array_equal(out, evaluate(mod, *inputs))
+    np.testing.assert_array_equal(out, integer_reference(mod, *inputs))
     return out
 
 
@@ -285,7 +285,7 @@ def test_a_layer_with_one_quantized_operand_computes_in_float(rounded):
     mod = realized(build)
     assert "int8" not in mod.script()
     # Kernels fuse the sums of three products below 2 in magnitude: each rounds otherwise.
-    np.testing.assert_allclose(run(mod, X), evaluate(mod, X), rtol=0, atol=3 * 2.0**-24)
+    np.testing.assert_allclose(run(mod, X), integer_reference(mod, X), rtol=0, atol=3 * 2.0**-24)
 
 
 # add and multiply

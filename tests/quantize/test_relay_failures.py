@@ -8,9 +8,9 @@ import pytest
 import tvm
 
 import tvm_book
-from tests.quantize.numpy_reference import evaluate
 from tvm_book.conformance import import_case
 from tvm_book.quantize import qconfig, quantize
+from tvm_book.testing import integer_reference
 from tvm_book.testing.golden import GoldenCase, golden_failures
 from tvm_book.testing.metric import sqnr_db
 
@@ -107,9 +107,9 @@ def test_warns_and_stays_float(key):
 
 
 def run_exactly(case, mod):
-    """Run compiled code; it has to compute the bits of the NumPy interpreter."""
+    """Run compiled code; it has to compute the bits of the NumPy reference."""
     out = tvm_book.compile(mod, FAST_TO_COMPILE)(case.data)
-    np.testing.assert_array_equal(out, evaluate(mod, case.data))
+    np.testing.assert_array_equal(out, integer_reference(mod, case.data))
     return out
 
 
@@ -126,7 +126,7 @@ def test_works_and_equals_the_integer_computation(key):
 def test_what_saturates_is_close_to_float_with_a_wider_scale(key):
     _, wider, floor = SATURATES[key]
     case, mod = quantized(FAILURES[key], global_scale=wider)
-    noise = sqnr_db(case.expected["float_out"], evaluate(mod, case.data))
+    noise = sqnr_db(case.expected["float_out"], integer_reference(mod, case.data))
     assert floor < noise < floor + 1.5
 
 

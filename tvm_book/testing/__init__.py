@@ -1,5 +1,10 @@
 """Measure whether a quantized model still computes what the float model computed."""
 
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from tvm_book.testing import metric
 from tvm_book.testing.metric import (
     cosine_similarity,
@@ -11,8 +16,12 @@ from tvm_book.testing.metric import (
     top_k_agreement,
 )
 
+if TYPE_CHECKING:
+    from tvm_book.testing._reference import integer_reference
+
 __all__ = [
     "cosine_similarity",
+    "integer_reference",
     "l2_loss",
     "max_abs_error",
     "mean_abs_error",
@@ -21,3 +30,11 @@ __all__ = [
     "sqnr_db",
     "top_k_agreement",
 ]
+
+_LAZY = {"integer_reference": "tvm_book.testing._reference"}  # metrics need no TVM
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_LAZY[name]), name)

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from tvm import IRModule, relax
 
 from tests.quantize.graphs import op_names, run
-from tests.quantize.numpy_reference import evaluate
 from tvm_book.quantize import QConfig
 from tvm_book.quantize._arithmetic import Arithmetic
 from tvm_book.quantize._emitter import Emitter
 from tvm_book.quantize.rules.affine.requantize import fixed_point_multipliers, round_to_grid
 from tvm_book.quantize.rules.affine.values import Affine, StorageGrid, Term
+from tvm_book.testing import integer_reference
 
 HALF = Fraction(1, 2)
 INT32 = np.iinfo(np.int32)
@@ -207,7 +207,7 @@ def test_fixed_point_chain_near_the_limits_of_int32(scale, step, ends, values):
     grid = grid_of(step, zero_point, low, high)
     x = np.asarray(values, np.int32)
     terms = [(x.shape, "int32", scale, 0)]
-    result = evaluate(chain(terms, grid), x)
+    result = integer_reference(chain(terms, grid), x)
     exact = real_steps([x], terms, grid)
     # 30 bits of the multiplier: half of 2**-29 relative; where it is beyond 2**29, all saturates
     bound = [
