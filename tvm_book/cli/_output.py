@@ -1,0 +1,89 @@
+"""What a command prints: tables for people, JSON for programs, notes on stderr."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["console", "first_line", "note", "print_json", "print_table", "to_json"]
+
+WIDE = 160  # columns where there is no terminal
+
+
+def first_line(text: str) -> str:
+    """Return the first line of a text that is not blank.
+
+    Examples
+    --------
+    >>> first_line("too large" + chr(10) + "  at line 3")
+    'too large'
+    """
+    return next((line.strip() for line in text.splitlines() if line.strip()), "")
+
+
+def note(text: str) -> None:
+    """Tell something on stderr that is no error."""
+    click.echo(f"note: {text}", err=True)
+
+
+def console() -> Console:
+    """Return where tables go: stdout, coloured on a terminal alone."""
+    from rich.console import Console
+
+    width = None if sys.stdout.isatty() else WIDE
+    return Console(file=sys.stdout, width=width, highlight=False, markup=False)
+
+
+def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Print a table; columns whose heading begins with ``>`` stand to the right."""
+    from rich.table import Table
+
+    table = Table()
+    for heading in columns:
+        right = heading.startswith(">")
+        table.add_column(
+            heading.removeprefix(">"), justify="right" if right else "left", overflow="fold"
+        )
+    for row in rows:
+        table.add_row(*map(str, row))
+    click.echo(title)
+    console().print(table)
+
+
+def to_json(value: Any) -> Any:
+    """Return what JSON can hold; numbers that are not finite become ``"NaN"``, ``"Infinity"``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> to_json({"shape": (1, None), "sqnr_db": math.inf, "cosine": np.float32(1)})
+    {'shape': [1, None], 'sqnr_db': 'Infinity', 'cosine': 1.0}
+    """
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        value = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): to_json(item) for key, item in value.items()}
+    if hasattr(value, "tolist"):  # of NumPy
+        value = value.tolist()
+    if isinstance(value, list | tuple | set | frozenset):
+        return [to_json(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    return str(value) if isinstance(value, PurePath) else repr(value)
+
+
+def print_json(document: Any) -> None:
+    """Print one JSON document, in ASCII."""
+    click.echo(json.dumps(to_json(document), indent=2, allow_nan=False))

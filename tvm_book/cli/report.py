@@ -1,0 +1,68 @@
+"""``tvm-book report``: which layers lose accuracy, and why."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from . import _options
+from ._command import Command
+from ._data import cut, read_npz
+from ._output import console, print_json
+from ._progress import stage
+
+__all__ = ["report"]
+
+
+EXAMPLES = (
+    "tvm-book report net.onnx out --data data.npz",
+    "tvm-book report net.onnx out --data data.npz --html report.html",
+    "tvm-book report net.onnx out --data data.npz --json | jq '.layers[].isolated_sqnr_db'",
+)
+
+
+@click.command(cls=Command, examples=EXAMPLES, short_help="Which layers lose accuracy, and why.")
+@click.argument("model", type=_options.FILE)
+@click.argument("recipe", type=_options.FILE, metavar="OUT_OR_RECIPE")
+@_options.data(required=True)
+@click.option("--html", type=_options.FILE, help="Write the report as a page of its own.")
+@click.option("--force", is_flag=True, help="Replace the page if it exists.")
+@_options.as_json
+def report(
+    model: Path,
+    recipe: Path,
+    data: tuple[Path, ...],
+    html: Path | None,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Show layer by layer how far the quantized MODEL is from float, and say what to do.
+
+    MODEL is the .onnx or .pt2 file that was quantized, OUT_OR_RECIPE the folder that quantize
+    wrote, its model.so or its recipe.safetensors.
+    """
+    from .._files import check_destination
+    from ..report import layerwise
+    from ._models import Wishes, read_float, read_recipe
+
+    if html:
+        check_destination(html, overwrite=force)
+    files = {path: read_npz(path) for path in data}
+    steps = read_recipe(recipe)
+    with stage(f"importing {model}"):
+        shapes = {spec.name: spec.shape for spec in steps.inputs}
+        source = read_float(model, Wishes(like=shapes))
+    batches = cut(files, source.inputs)
+    with stage("applying the recipe"):
+        qmod = steps.apply(source.mod, source.params)
+    with stage("measuring"):
+        found = layerwise(source.mod, qmod, batches, params=source.params, recipe=steps)
+    if html:
+        found.to_html(html, overwrite=force)
+    if as_json:
+        print_json(json.loads(found.to_json()))
+    else:
+        console().print(found.table())
+        click.echo(found.explain())
