@@ -11,10 +11,12 @@ from tvm import IRModule
 from .._signature import bind_params, signature
 from ._dataset import check_dataset
 from ._graph import Graph
-from ._pipeline import annotate_passes
-from .calibrate import Statistics, algorithm_for
+from ._passes import annotate_passes
+from .calibrate import Statistics
+from .calibrate._algorithms import algorithm_of
 from .calibrate._collect import activations, observe_pass
 from .calibrate._fingerprint import fingerprint
+from .calibrate._modes import calibration_modes, looks_at_data
 from .config import QConfig, current_qconfig
 
 __all__ = ["observe"]
@@ -78,28 +80,30 @@ def observe(
     config = current_qconfig() if config is None else config
     if not isinstance(config, QConfig):
         raise TypeError(f"config is a {type(config).__name__}; make one with qconfig(...)")
-    algorithm = algorithm_for(config)
-    if not algorithm.passes:
+    mode = looks_at_data(config)
+    if mode is None:
         raise ValueError(
             f"calibrate_mode={config.calibrate_mode!r} looks at no data: call quantize without "
             "statistics, or choose another calibrate_mode"
         )
-    if after is not None and after.passes_done >= algorithm.passes:
+    mod = bind_params(mod, params)
+    data = check_dataset(dataset, signature(mod)[0], mode)
+    annotated = tvm.transform.Sequential(annotate_passes(config), name="Annotate")(mod)
+    graph = Graph(annotated["main"])
+    calls, modes = activations(graph), calibration_modes(graph, config)
+    algorithms = [algorithm_of(each) for each in modes]
+    if after is None:
+        needs_count = any(algorithm.needs_count for algorithm in algorithms)
+        if needs_count and batches is None:
+            data = data.repeatable()
+            batches = data.count()
+        number = batches if needs_count else None
+        after = Statistics(calls, config, fingerprint(graph), number, modes)
+    elif after.passes_done >= max((algorithm.passes for algorithm in algorithms), default=1):
         raise ValueError(
             f"{after.name} has seen the data as often as it needs: merge it with the other shards, "
             "and call quantize(..., statistics=...)"
         )
-    mod = bind_params(mod, params)
-    data = check_dataset(dataset, signature(mod)[0], config.calibrate_mode)
-    annotated = tvm.transform.Sequential(annotate_passes(config), name="Annotate")(mod)
-    graph = Graph(annotated["main"])
-    calls = activations(graph)
-    if after is None:
-        if algorithm.needs_count and batches is None:
-            data = data.repeatable()
-            batches = data.count()
-        number = batches if algorithm.needs_count else None
-        after = Statistics(calls, config, fingerprint(graph), number)
     else:
         after.check(graph, config)
     return observe_pass(annotated, graph, calls, config, data, after)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import numbers
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -94,14 +94,14 @@ def _positive(name, value):
 def _sequence(name, value, is_item: Callable[[Any], bool], wanted: str) -> tuple:
     items = None if isinstance(value, str) or not isinstance(value, Iterable) else tuple(value)
     if items is None or not all(map(is_item, items)):
-        raise TypeError(f"{name} is {value!r}; give a list of {wanted}")
+        raise TypeError(f"{name} is {value!r}; give {wanted}")
     return items
 
 
 def _names(name, value):
     if value is None:
         return None
-    wanted = "operator names such as 'nn.conv2d', or None"
+    wanted = "a list of operator names such as 'nn.conv2d', or None"
     return _sequence(name, value, lambda item: isinstance(item, str), wanted)
 
 
@@ -112,7 +112,7 @@ def _indices(name, value):
         name,
         value,
         lambda item: hasattr(item, "__index__") and not isinstance(item, bool),
-        "convolution numbers, or None",
+        "a list of convolution numbers, or None",
     )
     if any(item < 0 for item in items):
         raise ValueError(f"{name} is {value!r}; convolutions are numbered from 0")
@@ -134,7 +134,7 @@ def _percent(name, value):
 
 def _selectors(name, value):
     value = (value,) if isinstance(value, str) else value
-    wanted = "module paths or operators such as 'layer4.*' or 'relax.nn.conv2d@0'"
+    wanted = "a list of module paths or operators such as 'layer4.*' or 'relax.nn.conv2d@0'"
     return _sequence(name, value, lambda item: isinstance(item, str) and bool(item), wanted)
 
 
@@ -154,11 +154,22 @@ def _algorithm(name, value):
     return value
 
 
+def _layer_modes(name, value):
+    """Accept a mapping, or its pairs, as they were kept."""
+    items = value.items() if isinstance(value, Mapping) else value
+    wanted = "a mapping from layers to algorithms such as {'layer4.*': 'minmax'}"
+    pairs = _sequence(
+        name, items, lambda item: isinstance(item, tuple | list) and len(item) == 2, wanted
+    )
+    _selectors(name, [selector for selector, _ in pairs])
+    return tuple((selector, _MODES(f"{name}[{selector!r}]", mode)) for selector, mode in pairs)
+
+
 def _rules(name, value):
     def is_rule(item):
         return hasattr(item, "op") and hasattr(item, "realize")
 
-    return _sequence(name, value, is_rule, "tvm_book.quantize.Rule")
+    return _sequence(name, value, is_rule, "a list of tvm_book.quantize.Rule")
 
 
 CHECKS: dict[str, Callable[[str, Any], Any]] = {
@@ -169,6 +180,7 @@ CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "dtype_weight": _signed,
     "dtype_activation": _choice("int32", "int16", "int64"),
     "calibrate_mode": _algorithm,
+    "calibrate_layers": _layer_modes,
     "global_scale": _positive,
     "percentile": _percent,
     "weight_scale": _choice("power2", "max", "mse"),

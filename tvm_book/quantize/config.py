@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
@@ -51,6 +51,12 @@ class QConfig:
         Where the ranges of activations come from: ``"global_scale"`` (one constant), or a look at a
         dataset by ``"minmax"``, ``"moving_average"``, ``"percentile"``, ``"kl_divergence"`` or
         ``"mse"``; or a class like `tvm_book.quantize.calibrate.Statistic`.
+    calibrate_layers : mapping from str to str
+        Layers, meant as by ``skip``, whose inputs are calibrated by another algorithm than
+        ``calibrate_mode``: ``{"layer4": "minmax", "relax.matmul@0": "percentile"}``. It is about
+        the rounded activations that the operators of such a layer read, be it through operators
+        that only move or select elements; the others that read the same tensor take the same grid.
+        Where several selectors mean a tensor, the first one counts. Kept as a tuple of pairs.
     global_scale : float
         Largest absolute activation that ``"global_scale"`` represents.
     percentile : float
@@ -127,6 +133,7 @@ class QConfig:
     dtype_weight: str = _PRESET
     dtype_activation: str = _PRESET
     calibrate_mode: str | type = _PRESET
+    calibrate_layers: Mapping[str, str] | Iterable[tuple[str, str]] = _PRESET
     global_scale: float = _PRESET
     percentile: float = _PRESET
     weight_scale: str = _PRESET

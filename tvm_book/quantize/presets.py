@@ -18,6 +18,7 @@ _RELAY = {
     "dtype_weight": "int8",
     "dtype_activation": "int32",
     "calibrate_mode": "global_scale",
+    "calibrate_layers": (),
     "global_scale": 8.0,
     "percentile": 99.999,
     "weight_scale": "power2",

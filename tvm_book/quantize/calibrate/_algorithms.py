@@ -9,7 +9,7 @@ from ..config import QConfig
 from . import global_scale, kl_divergence, minmax, moving_average, mse, percentile
 from ._statistic import Statistic
 
-__all__ = ["ALGORITHMS", "algorithm_for"]
+__all__ = ["ALGORITHMS", "algorithm_for", "algorithm_of"]
 
 ALGORITHMS: Mapping[str, type[Statistic]] = MappingProxyType(
     {
@@ -32,5 +32,9 @@ def algorithm_for(config: QConfig) -> type[Statistic]:
     >>> algorithm_for(QConfig(calibrate_mode="minmax")).__name__
     'MinMax'
     """
-    mode = config.calibrate_mode
+    return algorithm_of(config.calibrate_mode)
+
+
+def algorithm_of(mode: str | type) -> type[Statistic]:
+    """Return the algorithm of this name; a class is one itself."""
     return ALGORITHMS[mode] if isinstance(mode, str) else mode

@@ -13,9 +13,10 @@ from tvm import IRModule, relax
 from ..._signature import signature
 from .._dataset import Batches, check_dataset
 from .._evaluate import Evaluator
-from .._graph import Graph, op_name
+from .._graph import Graph
 from ..config import QConfig
-from ._algorithms import algorithm_for
+from ._algorithms import algorithm_of
+from ._modes import activation_vars, calibration_modes
 from ._progress import track
 from ._statistics import Statistics
 
@@ -28,7 +29,7 @@ def collect(
     dataset: Iterable[Mapping[str, Any]] | None = None,
     statistics: Statistics | None = None,
 ) -> Statistics:
-    """Run all passes that ``config.calibrate_mode`` still needs.
+    """Run all passes that the algorithms of a configuration still need.
 
     Parameters
     ----------
@@ -36,7 +37,7 @@ def collect(
         Annotated.
     config : QConfig
     dataset : iterable of mappings from input name to array, optional
-        Needed unless ``statistics`` are complete or the algorithm looks at no data.
+        Needed unless ``statistics`` are complete or no algorithm looks at data.
     statistics : Statistics, optional
         What was seen before. Stays as it is.
 
@@ -52,20 +53,22 @@ def collect(
         NaN or infinity.
     """
     graph = Graph(mod["main"])
-    algorithm, calls = algorithm_for(config), activations(graph)
+    calls, modes = activations(graph), calibration_modes(graph, config)
+    algorithms = [algorithm_of(mode) for mode in modes]
     if statistics is not None:
         statistics.check(graph, config)
     done = 0 if statistics is None else statistics.passes_done
-    missing = algorithm.passes - done if calls else 0
+    missing = max((algorithm.passes for algorithm in algorithms), default=done) - done
     count = None
     if missing:
-        batches = check_dataset(dataset, signature(mod)[0], config.calibrate_mode)
-        needs_count = algorithm.needs_count and statistics is None
+        name = next(mode for mode in modes if algorithm_of(mode).passes > done)
+        batches = check_dataset(dataset, signature(mod)[0], name)
+        needs_count = statistics is None and any(a.needs_count for a in algorithms)
         if missing + needs_count > 1:
             batches = batches.repeatable()
         count = batches.count() if needs_count else None
     if statistics is None:
-        statistics = Statistics(calls, config, batches=count)
+        statistics = Statistics(calls, config, batches=count, modes=modes)
     for _ in range(missing):
         statistics = observe_pass(mod, graph, calls, config, batches, statistics)
     return statistics
@@ -73,12 +76,7 @@ def collect(
 
 def activations(graph: Graph) -> list[relax.Call]:
     """``simulated_quantize`` calls of an annotated graph that are not of weights, in order."""
-    calls = (graph.bindings[var] for var in graph.post_order())
-    return [
-        call
-        for call in calls
-        if op_name(call) == "relax.qnn.simulated_quantize" and call.attrs["kind"] != "weight"
-    ]
+    return [graph.bindings[var] for var in activation_vars(graph)]
 
 
 def observe_pass(

@@ -11,7 +11,7 @@ from tvm import relax
 
 from .._graph import Graph
 from ..config import QConfig
-from ._algorithms import algorithm_for
+from ._algorithms import algorithm_of
 from ._fingerprint import fingerprint
 from ._progress import track
 
@@ -20,6 +20,7 @@ __all__ = ["Statistics"]
 # What the algorithms read of a configuration.
 _FIELDS = (
     "calibrate_mode",
+    "calibrate_layers",
     "scheme",
     "nbit_input",
     "nbit_activation",
@@ -40,7 +41,7 @@ class Statistics:
     passes_done : int
         How often the data was seen.
     name : str
-        Of the algorithm.
+        Of the algorithm, or of those that are used.
 
     Examples
     --------
@@ -67,6 +68,7 @@ class Statistics:
         config: QConfig,
         model: str = "",
         batches: int | None = None,
+        modes: Sequence[str | type] | None = None,
     ):
         """Start without having seen anything.
 
@@ -79,20 +81,23 @@ class Statistics:
         model : str
             The `fingerprint` of the graph.
         batches : int, optional
-            How many there will be, if the algorithm has to know.
+            How many there will be, if an algorithm has to know.
+        modes : sequence of str or type, optional
+            The algorithm of each call; by default ``config.calibrate_mode`` for all.
         """
-        make = algorithm_for(config)
-        self.name, self._passes = _label(config.calibrate_mode), make.passes
+        modes = [config.calibrate_mode] * len(calls) if modes is None else modes
+        self.name = ", ".join(map(_label, dict.fromkeys(modes))) or _label(config.calibrate_mode)
+        self._passes = max((algorithm_of(mode).passes for mode in modes), default=0)
         self._config = {name: getattr(config, name) for name in _FIELDS}
         self._model = model
         self._expected, self._seen = batches, 0
         self._watchers = [
-            make(
+            algorithm_of(mode)(
                 config,
                 str(call.attrs["kind"]),
                 None if batches is None else batches * math.prod(map(int, call.args[0].ty.shape)),
             )
-            for call in calls
+            for call, mode in zip(calls, modes, strict=True)
         ]
         self.passes_done = 0
 
@@ -103,14 +108,23 @@ class Statistics:
         return seen_all or not self._watchers
 
     def next_pass(self) -> Statistics:
-        """Return a copy that another look at the data may change."""
+        """Return a copy that another look at the data may change.
+
+        Raises
+        ------
+        ValueError
+            If the pass before has not seen all of the data whose amount was given.
+        """
+        if self.passes_done and self._expected not in (None, self._seen):
+            raise ValueError(self._what_is_missing())
         new = copy.deepcopy(self)
         new._seen = 0
         return new
 
     def update(self, index: int, values: Any) -> None:
         """Show a batch of values to the statistic of one tensor."""
-        self._watchers[index].update(values, self.passes_done)
+        if self.passes_done < self._watchers[index].passes:
+            self._watchers[index].update(values, self.passes_done)
 
     def end_batch(self) -> None:
         """Note that every tensor of a batch was shown."""
@@ -158,7 +172,8 @@ class Statistics:
                 )
             merged._seen += other._seen
             for mine, theirs in zip(merged._watchers, other._watchers, strict=True):
-                mine.merge(theirs)
+                if self.passes_done <= mine.passes:  # others had seen all of the data before
+                    mine.merge(theirs)
         merged._check_amount()
         return merged
 
@@ -205,7 +220,7 @@ class Statistics:
             )
 
     def _what_is_missing(self) -> str:
-        if self.passes_done < self._passes:
+        if self.passes_done < self._passes and self._expected in (None, self._seen):
             return (
                 f"{self.name} wants to see the data {self._passes} times and has seen it "
                 f"{self.passes_done} times; call observe(..., after=statistics)"
