@@ -12,6 +12,7 @@ from ._pipeline import quantize
 from ._rounded import rounded_tensors
 from .calibrate import Statistics
 from .config import QConfig, current_qconfig, qconfig
+from .layer_errors import layer_errors
 from .presets import PRESETS
 from .qdq import realize_grids
 from .recipe import Recipe
@@ -24,6 +25,7 @@ __all__ = [
     "Rule",
     "Statistics",
     "current_qconfig",
+    "layer_errors",
     "observe",
     "ops",
     "qconfig",
