@@ -1,0 +1,63 @@
+"""Findings in words, as text and as HTML."""
+
+from xml.etree import ElementTree
+
+from tests.report.records import layer, record, residual, tensor
+from tvm_book.report import LayerReport
+
+
+def test_printed_form():
+    assert str(LayerReport(residual()).explain()).splitlines() == [
+        "The output has 35.0 dB (cosine 0.9997), which is good, on 8 samples through 5 layers.",
+        "▲ block.conv1: its error is made here: 15.0 dB alone, 14.0 dB with all before it.",
+        "  → qconfig(skip=['block.conv1']) keeps it in float, if nothing else is found here",
+        "· inherited, 1 layer: block.conv2",
+        "  → look at block.conv1 first (15.0 dB alone)",
+        "✓ fine, 3 layers: stem, relax.add@0, fc",
+        "  → nothing to do",
+    ]
+
+
+def test_much_is_counted_and_lines_are_short():
+    layers = [
+        layer(f"block.{i}.conv", tensor(calibrated=False, saturated=0.2), isolated_sqnr_db=12.0)
+        for i in range(25)
+    ]
+    harmless = [layer(f"block.{i}.fc", tensor(calibrated=False)) for i in range(9)]
+    found = LayerReport(record(*layers, *harmless)).explain()
+    text = str(found).splitlines()
+    assert max(map(len, text)) <= 88
+    assert "... and 30 more findings of this weight" in text
+    assert text[-3:] == [
+        "· never_calibrated, 9 layers: block.0.fc, block.1.fc, block.2.fc, block.3.fc,",
+        "  block.4.fc, block.5.fc, and 3 more",
+        '  → calibrate on data: calibrate_mode="mse", or preset="accurate"',
+    ]
+
+
+def test_it_is_a_sequence():
+    found = LayerReport(residual()).explain()
+    assert len(found) == len(list(found)) == 5
+    assert found[0].layer == "block.conv1"
+    assert [f.layer for f in found[3:]] == ["relax.add@0", "fc"]
+    assert found.of("fc") == found.of(4) == (found[4],)
+    assert found.of("none") == ()
+
+
+def test_html_has_an_item_for_each_layer_and_is_escaped():
+    odd = layer("a<b>&\"'", tensor(source="<script>", saturated=0.2), isolated_sqnr_db=12.0)
+    found = LayerReport(record(odd, layer("fc"))).explain()
+    root = ElementTree.fromstring(f"<div>{found.to_html('x-')}</div>")
+    assert root.find("p").text == found.summary
+    items = root.findall("./ul/li")
+    assert [(item.get("id"), item.find("strong").text) for item in items] == [
+        ("x-0", "a<b>&\"'"),
+        ("x-1", "fc"),
+    ]
+    assert "its input from <script> is clipped" in "".join(items[0].itertext())
+    assert "id=" not in found._repr_html_()
+
+
+def test_nothing_is_quantized():
+    found = LayerReport(record(outputs=(-1,))).explain()
+    assert (len(found), str(found)) == (0, "No layer is quantized.")

@@ -1,0 +1,96 @@
+"""A report's table as HTML, and the page that `LayerReport.to_html` writes."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from ..viz._style import TEXT
+from ._columns import COLUMNS
+from ._grades import GRADES, grade
+
+__all__ = ["page", "table"]
+
+LONGEST_BAR = 50.0  # dB at which a bar has no length; it is full at 0 dB
+BARS = ("isolated_sqnr_db", "accumulated_sqnr_db")
+KEY = "The longer a bar, the larger the error: " + ", ".join(
+    f"{each.name} from {each.least:.0f} dB on" if each.least > 0 else f"{each.name} below"
+    for each in GRADES
+)
+
+# A page follows the reader's choice of light or dark by itself.
+STYLE = f"""\
+:root {{ color-scheme: light dark; }}
+body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 1200px; margin: 2em auto; }}
+body {{ padding: 0 1em; }}
+table {{ border-collapse: collapse; font-size: 13px; }}
+caption {{ text-align: left; padding-bottom: .5em; }}
+th, td {{ padding: 3px 10px; border-bottom: 1px solid {TEXT}55; vertical-align: top; }}
+th {{ position: sticky; top: 0; background: Canvas; }}
+td {{ overflow-wrap: anywhere; }}
+li:target {{ outline: 2px solid {TEXT}; outline-offset: 4px; }}
+"""
+
+
+def table(rows: Iterable[dict[str, Any]], title: str, prefix: str) -> str:
+    """Return a table; the finding of a row is a link to ``f"#{prefix}{position}"``.
+
+    Its colours and its lines show on light and on dark pages.
+    """
+    head = "".join(
+        f'<th style="text-align: {_side(right)}">{html.escape(heading)}</th>'
+        for heading, _, _, right in COLUMNS
+    )
+    body = "".join(f"<tr>{_cells(row, prefix)}</tr>" for row in rows)
+    return (
+        f'<table class="table dataframe"><caption>{html.escape(title)}<br><small>'
+        f"{html.escape(KEY)}.</small></caption>"
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    )
+
+
+def _cells(row: dict[str, Any], prefix: str) -> str:
+    cells = []
+    for _, key, text, right in COLUMNS:
+        shown = html.escape(text(row[key]))
+        if key in BARS:
+            shown = f"{shown}{_bar(row[key])}"
+        if key == "finding":
+            shown = f'<a href="#{html.escape(prefix)}{row["position"]}">{shown}</a>'
+        cells.append(f'<td style="text-align: {_side(right)}">{shown}</td>')
+    return "".join(cells)
+
+
+def _bar(sqnr_db: float) -> str:
+    """Return a bar as long as the error is large."""
+    each = grade(sqnr_db)
+    share = 0.0 if math.isnan(sqnr_db) else 1 - max(0.0, min(1.0, sqnr_db / LONGEST_BAR))
+    return (
+        f'<div title="{each.name}" style="height: 6px; width: 100px; margin-left: auto">'
+        f'<div style="height: 100%; width: {share:.0%}; margin-left: auto; box-sizing: border-box; '
+        f'background: {each.fill}; border: {int(share > 0)}px solid {TEXT}"></div></div>'
+    )
+
+
+def _side(right: bool) -> str:
+    return "right" if right else "left"
+
+
+def page(title: str, parts: Iterable[tuple[str, str]]) -> str:
+    """Return a page that needs no other file.
+
+    Parameters
+    ----------
+    title : str
+    parts : iterable of (str, str)
+        Headings, and what stands below them, as HTML.
+    """
+    sections = "".join(f"<h2>{html.escape(name)}</h2>\n{content}\n" for name, content in parts)
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{html.escape(title)}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n"
+        f"<h1>{html.escape(title)}</h1>\n{sections}</body>\n</html>\n"
+    )

@@ -1,0 +1,247 @@
+"""A network drawn as SVG: a box a layer, coloured by its error."""
+
+from __future__ import annotations
+
+import html
+import os
+from dataclasses import dataclass
+
+from .._files import write_file
+from .._text import shape_text
+from ..quantize._layer_error import LayerError, LayerErrors
+from ..viz._style import TEXT
+from ._grades import GRADES, grade, sqnr_text
+from ._layout import HEIGHT, Layout, Line, Point, as_graph, fold
+
+__all__ = ["ERRORS", "Network", "draw"]
+
+ERRORS = {
+    "isolated": "error that each layer makes itself",
+    "accumulated": "error of each result, with all before it",
+}
+LETTER = 5.9  # pixels, of a font of 10
+LONGEST = 22  # letters of a name
+PILL = 18  # height of an input or output
+LEGEND = 46  # pixels above the network
+SWATCH = 108  # pixels for a grade in the legend
+MANY = 3  # lines a box: where each layer reads all before it, a picture shows nothing
+NEAR = 3  # ranks; an input that is read further down is drawn there once more
+
+
+@dataclass(frozen=True, repr=False)
+class Network:
+    """A picture of a network that a notebook shows.
+
+    Attributes
+    ----------
+    svg : str
+        The picture; it has no background, and its colours are made for light and dark ones.
+    """
+
+    svg: str
+
+    def _repr_html_(self) -> str:
+        return f'<div style="overflow-x: auto">{self.svg}</div>'
+
+    def __repr__(self) -> str:
+        return "<Network: a notebook shows it, .save(path) writes it>"
+
+    def save(self, path: str | os.PathLike[str], overwrite: bool = False) -> None:
+        """Write the picture.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The ``.svg`` file.
+        overwrite : bool, optional
+            Whether an existing file may be replaced.
+
+        Raises
+        ------
+        FileExistsError, FileNotFoundError, IsADirectoryError, NotADirectoryError
+            The file exists and ``overwrite`` is False, or is at no place for a file.
+        """
+        write_file(path, f'<?xml version="1.0" encoding="UTF-8"?>\n{self.svg}\n', overwrite)
+
+
+def draw(errors: LayerErrors, error: str = "isolated", prefix: str = "") -> Network:
+    """Draw the layers of a record, each below what it reads.
+
+    Parameters
+    ----------
+    errors : LayerErrors
+    error : str, optional
+        By which error boxes are coloured: a key of `ERRORS`.
+    prefix : str, optional
+        If given, a box is a link to ``f"#{prefix}{position}"``.
+
+    Returns
+    -------
+    Network
+
+    Raises
+    ------
+    ValueError
+        There is no such error.
+    ImportError
+        igraph is not installed.
+    """
+    if error not in ERRORS:
+        raise ValueError(f"error is {error!r}; choose from {', '.join(ERRORS)}")
+    labels = _labels(errors)
+    pills, edges = _edges(errors)
+    count = len(errors.layers) + len(pills)
+    edges, hidden = _drawable(count, edges)
+    order = _order(count, edges)
+    width = max([9, *map(len, labels)]) * LETTER + 14
+    numbered = [(order[a], order[b]) for a, b in edges]
+    layout = fold(count, numbered, width, SWATCH * (len(GRADES)) + 20) if count else _EMPTY
+    places = [layout.boxes[order[number]] for number in range(count)]
+    back = {new: old for old, new in order.items()}
+    shapes = [_line(line, back, len(errors.layers)) for line in layout.lines]
+    for position, layer in enumerate(errors.layers):
+        box = _box(layer, labels[position], places[position], width, error)
+        link = f'<a href="#{html.escape(prefix)}{position}">{box}</a>' if prefix else box
+        shapes.append(link)
+    shapes += [
+        _pill(pill, place) for pill, place in zip(pills, places[len(errors.layers) :], strict=True)
+    ]
+    size = f'width="{layout.width:.0f}" height="{layout.height + LEGEND:.0f}"'
+    view = f'viewBox="0 0 {layout.width:.0f} {layout.height + LEGEND:.0f}"'
+    title = f"Network of {len(errors.layers)} layers, by the {ERRORS[error]}"
+    return Network(
+        f'<svg xmlns="http://www.w3.org/2000/svg" {size} {view} role="img" '
+        f'font-family="system-ui, sans-serif" font-size="10"><title>{html.escape(title)}</title>'
+        f"{_legend(error, hidden)}"
+        f'<g transform="translate(0 {LEGEND})">{"".join(shapes)}</g></svg>'
+    )
+
+
+_EMPTY = Layout((), (), SWATCH * len(GRADES) + 20, 10)
+
+
+def _edges(errors: LayerErrors) -> tuple[list[str], list[tuple[int, int]]]:
+    """Return the names of what is no layer, numbered after the layers, and all edges."""
+    pills: list[str] = []
+    edges, ranks, top = [], [], None
+    count = len(errors.layers)
+
+    def pill(name: str) -> int:
+        pills.append(name)
+        return count + len(pills) - 1
+
+    for position, layer in enumerate(errors.layers):
+        before = [source for source in layer.reads if source >= 0]
+        ranks.append(1 + max((ranks[source] for source in before), default=0))
+        edges += [(source, position) for source in before]
+        if len(before) < len(layer.reads):
+            if ranks[position] > NEAR:
+                edges.append((pill("input"), position))
+                continue
+            top = pill("input") if top is None else top
+            edges.append((top, position))
+    edges += [(position, pill("output")) for position in errors.outputs if position >= 0]
+    return pills, edges
+
+
+def _drawable(count: int, edges: list[tuple[int, int]]) -> tuple[list[tuple[int, int]], int]:
+    """Leave out lines that follow from others if there are too many; return how many those are."""
+    if len(edges) <= MANY * count:
+        return edges, 0
+    graph = as_graph(count, edges)
+    kept = []
+    for source, target in edges:
+        nearer = set(graph.predecessors(target)) - {source}
+        below = set(graph.subcomponent(source, mode="out"))
+        if not nearer & below:
+            kept.append((source, target))
+    return kept, len(edges) - len(kept)
+
+
+def _order(count: int, edges: list[tuple[int, int]]) -> dict[int, int]:
+    """Return a number for each box, larger than those of what it reads; inputs come first."""
+    targets = {target for _, target in edges}
+    sources = {source for source, _ in edges}
+    first = [n for n in range(count) if n in sources and n not in targets]
+    last = [n for n in range(count) if n in targets and n not in sources]
+    rest = [n for n in range(count) if n not in {*first, *last}]
+    return {old: new for new, old in enumerate([*first, *rest, *last])}
+
+
+def _labels(errors: LayerErrors) -> list[str]:
+    """Return short names: without what all have in common, and the end of those still too long."""
+    names = [x.name.removeprefix("relax.").removeprefix("nn.") for x in errors.layers]
+    parts = [name.split(".") for name in names]
+    common = len(os.path.commonprefix([p[:-1] for p in parts])) if len(parts) > 1 else 0
+    short = [".".join(p[common:]) for p in parts]
+    return [name if len(name) <= LONGEST else f"…{name[1 - LONGEST :]}" for name in short]
+
+
+def _box(layer: LayerError, label: str, place: Point, width: float, error: str) -> str:
+    value = getattr(layer, f"{error}_sqnr_db")
+    fill, ink = grade(value)[2:]
+    x, y = place
+    text = f'text-anchor="middle" fill="{ink}"'
+    return (
+        f'<g class="layer"><title>{html.escape(_tooltip(layer))}</title>'
+        f'<rect x="{x - width / 2:.1f}" y="{y - HEIGHT / 2:.1f}" width="{width:.1f}" '
+        f'height="{HEIGHT}" rx="5" fill="{fill}" stroke="{TEXT}"/>'
+        f'<text x="{x:.1f}" y="{y - 3:.1f}" {text} font-weight="600">{html.escape(label)}</text>'
+        f'<text x="{x:.1f}" y="{y + 10:.1f}" {text} font-size="9">'
+        f"{html.escape(f'{layer.op} · {sqnr_text(value)} dB')}</text></g>"
+    )
+
+
+def _tooltip(layer: LayerError) -> str:
+    lines = [
+        f"{layer.name} ({layer.op}), {shape_text(layer.shape)}",
+        f"isolated: {sqnr_text(layer.isolated_sqnr_db)} dB, cosine {layer.isolated_cosine:.5f}",
+        f"accumulated: {sqnr_text(layer.accumulated_sqnr_db)} dB, "
+        f"cosine {layer.accumulated_cosine:.5f}",
+    ]
+    return "\n".join(lines)
+
+
+def _pill(name: str, place: Point) -> str:
+    x, y = place
+    return (
+        f'<g class="{name}"><rect x="{x - 25:.1f}" y="{y - PILL / 2:.1f}" width="50" '
+        f'height="{PILL}" rx="9" fill="none" stroke="{TEXT}"/><text x="{x:.1f}" '
+        f'y="{y + 3.5:.1f}" text-anchor="middle" fill="{TEXT}">{name}</text></g>'
+    )
+
+
+def _line(line: Line, back: dict[int, int], layers: int) -> str:
+    """Draw an edge: curves from rank to rank, corners where it changes the column."""
+    source, target = back[line.source], back[line.target]
+    (x, y), *rest = line.points
+    y += HEIGHT / 2 if source < layers else PILL / 2
+    steps = [f"M{x:.1f} {y:.1f}"]
+    for number, (to_x, to_y) in enumerate(rest):
+        last = number == len(rest) - 1
+        end = to_y - (HEIGHT if target < layers else PILL) / 2 if last else to_y
+        if to_x == x or to_y == y:
+            steps.append(f"L{to_x:.1f} {end:.1f}")
+        else:
+            middle = (y + end) / 2
+            steps.append(f"C{x:.1f} {middle:.1f} {to_x:.1f} {middle:.1f} {to_x:.1f} {end:.1f}")
+        x, y = to_x, end
+    tip = f"M{x - 3:.1f} {y - 5:.1f}L{x:.1f} {y:.1f}L{x + 3:.1f} {y - 5:.1f}"
+    return (
+        f'<path class="edge" data-edge="{source} {target}" d="{"".join(steps)}{tip}" '
+        f'fill="none" stroke="{TEXT}" stroke-linejoin="round"/>'
+    )
+
+
+def _legend(error: str, hidden: int) -> str:
+    rest = f" ({hidden} lines that follow from others are left out)" if hidden else ""
+    parts = [f'<text x="10" y="14" fill="{TEXT}">SQNR: {ERRORS[error]}{rest}</text>']
+    for number, each in enumerate(GRADES):
+        x = 10 + SWATCH * number
+        bound = f"≥ {each.least:.0f} dB" if each.least > 0 else f"< {GRADES[-2].least:.0f} dB"
+        parts.append(
+            f'<rect x="{x}" y="22" width="14" height="14" rx="3" fill="{each.fill}" '
+            f'stroke="{TEXT}"/><text x="{x + 18}" y="33" fill="{TEXT}" font-size="9">'
+            f"{each.name} {bound}</text>"
+        )
+    return f'<g class="legend">{"".join(parts)}</g>'

@@ -1,0 +1,52 @@
+"""What the rules' sentences are made of."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from ...quantize._layer_error import Operand
+
+__all__ = ["CALIBRATE", "Hint", "are", "channels_text", "ends", "is_constant", "power2", "what"]
+
+CALIBRATE = 'calibrate on data: calibrate_mode="mse", or preset="accurate"'
+LISTED = 5  # numbers of channels in a sentence
+
+
+class Hint(NamedTuple):
+    """What a rule yields: a sentence, an advice, and the severity if it is not the layer's."""
+
+    sentence: str
+    advice: str
+    severity: str = ""
+
+
+def is_constant(operand: Operand) -> bool:
+    return operand.minimum == operand.maximum
+
+
+def what(operand: Operand) -> str:
+    if operand.kind == "weight":
+        return "its weight"
+    return "a constant" if operand.source == "const" else f"its input from {operand.source}"
+
+
+def ends(operand: Operand) -> str:
+    scale = float(np.max(operand.scale))
+    return f"{scale * operand.low:.4g} and {scale * operand.high:.4g}"
+
+
+def channels_text(numbers: np.ndarray, operand: Operand) -> str:
+    names = ", ".join(map(str, numbers[:LISTED])) + ", ..." * (len(numbers) > LISTED)
+    return f"{len(numbers)} of {len(operand.channels)} channels of {what(operand)} ({names})"
+
+
+def are(numbers: np.ndarray) -> str:
+    return "is" if len(numbers) == 1 else "are"
+
+
+def power2(value: float) -> float:
+    """Return the power of two that holds a magnitude."""
+    return 2.0 ** math.ceil(math.log2(value)) if 0 < value < math.inf else 1.0
