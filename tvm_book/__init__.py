@@ -113,7 +113,8 @@ def compile(
     bound = backend.bind_params(mod, params)
     inputs, outputs = backend.signature(bound)
     built = backend.build(bound, resolved, isa, threads)
-    return CompiledModel(built.executable, inputs, outputs, Code.of(built, resolved), threads)
+    code, recipe = Code.of(built, resolved), getattr(mod, "recipe", None)
+    return CompiledModel(built.executable, inputs, outputs, code, threads, recipe)
 
 
 def load(path: str | os.PathLike[str], *, threads: int | None = None) -> CompiledModel:

@@ -17,7 +17,9 @@ from tvm.support import cc
 from tvm.target import codegen
 
 import tvm_book
+from tvm_book import quantize
 from tvm_book.backend.isa import LEVELS
+from tvm_book.quantize import QConfig, Recipe
 from tvm_book.runtime import _library
 
 FOLDER = Path(tvm_book.__file__).parents[1]
@@ -256,3 +258,51 @@ def test_files_of_the_first_format_are_told_apart(saved, tmp_path):
     old.write_bytes(saved.read_bytes()[:-1] + b"1")
     with pytest.raises(ValueError, match="was not written by CompiledModel.save of this version"):
         tvm_book.load(old)
+
+
+@pytest.fixture(scope="module")
+def quantized():
+    rng = np.random.default_rng(0)
+    builder = tvm.relax.BlockBuilder()
+    x = tvm.relax.Var("x", tvm.relax.TensorType((1, 4), "float32"))
+    with builder.function("main", [x]):
+        w = tvm.relax.const(rng.standard_normal((4, 3)).astype("float32"))
+        _ = builder.emit_func_output(builder.emit(tvm.relax.op.matmul(x, w)))
+    data = [{"x": rng.standard_normal((1, 4)).astype("float32")} for _ in range(4)]
+    mod = builder.get()
+    return mod, quantize.quantize(mod, dataset=data, config=QConfig(preset="accurate")), data
+
+
+@needs_linker
+def test_a_saved_model_keeps_its_recipe(quantized, tmp_path):
+    mod, qmod, data = quantized
+    run = tvm_book.compile(qmod)
+    assert run.recipe is Recipe.of(qmod)
+    run.save(tmp_path / "model.so")
+    loaded = tvm_book.load(tmp_path / "model.so")
+    assert loaded.recipe.to_bytes() == Recipe.of(qmod).to_bytes()
+    again = tvm_book.compile(loaded.recipe.apply(mod))
+    assert again(**data[0]).tobytes() == loaded(**data[0]).tobytes() == run(**data[0]).tobytes()
+
+
+@needs_linker
+def test_a_loaded_model_reads_its_recipe_only_when_asked(quantized, tmp_path):
+    _, qmod, _ = quantized
+    tvm_book.compile(qmod).save(tmp_path / "model.so")
+    program = (
+        "import sys, numpy, tvm_book; run = tvm_book.load(sys.argv[1]); "
+        "run(x=numpy.zeros((1, 4), 'float32')); "
+        "print('safetensors' in sys.modules)"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path / "model.so")]
+    done = subprocess.run(command, cwd=FOLDER, check=True, capture_output=True, text=True)
+    assert done.stdout == "False\n"
+
+
+def test_a_float_model_has_no_recipe(model):
+    assert model.recipe is None
+
+
+@needs_linker
+def test_a_saved_float_model_has_no_recipe(saved):
+    assert tvm_book.load(saved).recipe is None

@@ -29,9 +29,6 @@ from .rules.rule import Rule
 
 __all__ = ["Recipe"]
 
-_ATTRIBUTE = "_tvm_book_recipe"
-
-
 @dataclass(frozen=True, eq=False, repr=False)
 class Recipe:
     """The decisions of one quantization: apply them again, elsewhere, without calibration data.
@@ -111,7 +108,7 @@ class Recipe:
 
     def attach(self, qmod: IRModule) -> IRModule:
         """Let a module that `quantize` made know its recipe; passes do not carry it on."""
-        setattr(qmod, _ATTRIBUTE, self)
+        qmod.recipe = self
         return qmod
 
     @classmethod
@@ -123,7 +120,7 @@ class Recipe:
         ValueError
             If the module does not know it: it went through another pass, or was loaded.
         """
-        recipe = getattr(qmod, _ATTRIBUTE, None)
+        recipe = getattr(qmod, "recipe", None)
         if recipe is None:
             raise ValueError(
                 "this module does not know its recipe: take Recipe.of(...) of the very module that "

@@ -1,9 +1,10 @@
 """One file for a compiled model: a shared library with a description and a checksum at its end.
 
-Layout: the library, the description as JSON, then a footer with the size of the JSON (8 bytes,
-little endian), the SHA-256 of everything before the footer (32 bytes) and `MAGIC`. A loader of
-shared libraries ignores what follows the library. The checksum is verified before the library is
-opened, since opening one that is cut short kills the process.
+Layout: the library, the recipe of a quantized model, the description as JSON, which says how long
+the recipe is, then a footer with the size of the JSON (8 bytes, little endian), the SHA-256 of
+everything before the footer (32 bytes) and `MAGIC`. A loader of shared libraries ignores what
+follows the library. The checksum is verified before the library is opened, since opening one that
+is cut short kills the process.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Any
 import tvm
 from tvm.support import cc
 
+from .._files import check_destination
 from ._quiet import quiet_scopes
 
 MAGIC = b"tvm_book.model.2"
@@ -29,16 +31,11 @@ def write(
     path: str | os.PathLike[str],
     executable: tvm.runtime.Executable,
     description: dict[str, Any],
+    recipe: bytes,
     overwrite: bool,
 ) -> None:
     """Link the executable and write it with its description; on failure leave nothing behind."""
-    path = _checked(path)
-    if path.is_dir():
-        raise IsADirectoryError(f"{path} is a folder: give the name of a file in it")
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"there is no folder {path.parent}: create it first")
-    if path.exists() and not overwrite:
-        raise FileExistsError(f"{path} exists: pass overwrite=True to replace it")
+    path = check_destination(_checked(path), overwrite)
     compiler = cc.get_cc()
     if compiler is None:
         raise RuntimeError(
@@ -53,14 +50,20 @@ def write(
                 executable.export_library(str(library))
         except (OSError, RuntimeError) as error:
             raise RuntimeError(f"{compiler} could not link {path.name}: {error}") from error
-        content = library.read_bytes() + (text := json.dumps(description).encode())
+        text = json.dumps(description | {"recipe": len(recipe)}).encode()
+        content = library.read_bytes() + recipe + text
         digest = hashlib.sha256(content).digest()
         library.write_bytes(content + _FOOTER.pack(len(text), digest, MAGIC))
         os.replace(library, path)
 
 
 def read(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Verify a file that `write` wrote and return its description."""
+    """Verify a file that `write` wrote, and return its description."""
+    return read_all(path)[0]
+
+
+def read_all(path: str | os.PathLike[str]) -> tuple[dict[str, Any], bytes]:
+    """Verify a file that `write` wrote; return its description and the recipe, perhaps empty."""
     path = _checked(path)
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder, not a saved model")
@@ -75,7 +78,9 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
     size, digest, _ = _FOOTER.unpack(footer)
     if hashlib.sha256(body).digest() != digest:
         raise ValueError(f"{path} is damaged: its checksum does not match. Save or copy it again")
-    return json.loads(body[-size:])
+    description = json.loads(body[-size:])
+    recipe = body[len(body) - size - description.get("recipe", 0) : -size]
+    return description, recipe
 
 
 def open_library(path: str | os.PathLike[str], saved_by: str) -> tvm.runtime.Module:

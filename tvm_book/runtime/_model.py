@@ -6,7 +6,7 @@ import os
 import statistics
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tvm
@@ -19,6 +19,9 @@ from ._benchmark import Benchmark, measure
 from ._description import Code, describe, described
 from ._profile import profile_rows, watch
 from ._report import Profile
+
+if TYPE_CHECKING:
+    from ..quantize import Recipe
 
 
 class CompiledModel:
@@ -36,6 +39,8 @@ class CompiledModel:
         What the machine code is.
     threads : int, optional
         How many threads a run uses, as in `tvm_book.compile`.
+    recipe : tvm_book.quantize.Recipe or bytes, optional
+        How the model was quantized; as an object, or as a file keeps it.
 
     Examples
     --------
@@ -63,7 +68,9 @@ class CompiledModel:
         outputs: Sequence[TensorSpec],
         code: Code,
         threads: int | None = None,
+        recipe: Recipe | bytes | None = None,
     ) -> None:
+        self._recipe = recipe
         self._executable = executable
         self._inputs = tuple(inputs)
         self._outputs = tuple(outputs)
@@ -97,6 +104,15 @@ class CompiledModel:
     def threads(self) -> int:
         """How many threads a run uses, if this machine has as many cores."""
         return self._threads
+
+    @property
+    def recipe(self) -> Recipe | None:
+        """How the model was quantized, if `tvm_book.quantize.quantize` made it; else None."""
+        if isinstance(self._recipe, bytes):
+            from ..quantize import Recipe  # which a model that only runs need not load
+
+            self._recipe = Recipe.from_bytes(self._recipe, "the recipe of this model")
+        return self._recipe
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> np.ndarray | tuple:
         """Run the model.
@@ -194,8 +210,8 @@ class CompiledModel:
         """Write the model to one file, which `tvm_book.load` reads.
 
         The file is a shared library as `tvm.runtime.load_module` takes it, with a description of
-        the inputs and outputs behind it. Linking needs a C++ compiler. A file that cannot be
-        finished is not left behind, and never damages one that it was to replace.
+        the inputs and outputs, and the `recipe`, behind it. Linking needs a C++ compiler. A file
+        that cannot be finished is not left behind, and never damages one that it was to replace.
 
         Parameters
         ----------
@@ -222,7 +238,8 @@ class CompiledModel:
         if not isinstance(self._executable, tvm.runtime.Executable):
             raise ValueError("this model was loaded from a file: copy that file instead")
         description = describe(self._code, self._inputs, self._outputs)
-        _library.write(path, self._executable, description, overwrite)
+        recipe = b"" if self.recipe is None else self.recipe.to_bytes()
+        _library.write(path, self._executable, description, recipe, overwrite)
 
     def __repr__(self) -> str:
         cpu = self.target.attrs.get("mcpu") or "generic"
@@ -247,7 +264,7 @@ class CompiledModel:
 def load(path: str | os.PathLike[str], threads: int | None = None) -> CompiledModel:
     """Load a saved model; `tvm_book.load` documents it."""
     threads = check_threads(threads)
-    description = _library.read(path)
+    description, recipe = _library.read_all(path)
     inputs, outputs, code = described(path, description)
     library = _library.open_library(path, description["tvm"])
-    return CompiledModel(library, inputs, outputs, code, threads)
+    return CompiledModel(library, inputs, outputs, code, threads, recipe or None)
