@@ -23,6 +23,7 @@ __all__ = [
     "cosine_similarity",
     "integer_reference",
     "l2_loss",
+    "layerwise",
     "max_abs_error",
     "mean_abs_error",
     "metric",
@@ -31,7 +32,11 @@ __all__ = [
     "top_k_agreement",
 ]
 
-_LAZY = {"integer_reference": "tvm_book.testing._reference"}  # metrics need no TVM
+# Metrics need no TVM; and a report is of rooms that themselves use metrics.
+_LAZY = {
+    "integer_reference": "tvm_book.testing._reference",
+    "layerwise": "tvm_book.report",
+}
 
 
 def __getattr__(name: str) -> Any:
