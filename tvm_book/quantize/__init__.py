@@ -17,6 +17,7 @@ from .presets import PRESETS
 from .qdq import realize_grids
 from .recipe import Recipe
 from .rules import Rule
+from .sensitivity import sensitivity
 
 __all__ = [
     "PRESETS",
@@ -33,4 +34,5 @@ __all__ = [
     "realize_grids",
     "rounded_tensors",
     "rules",
+    "sensitivity",
 ]

@@ -19,7 +19,7 @@ from ._layers import LAYERS
 from .calibrate._grid import SIMULATED
 from .corrections import Correct, Corrections, is_rounded_layer, rounded_layers
 
-__all__ = ["CorrectBias", "first_batches", "mean_errors"]
+__all__ = ["CorrectBias", "channel_means", "first_batches", "mean_errors"]
 
 SAMPLES = 64  # a mean over images and positions needs no more
 FEW, MANY = 16, 2**21  # nor more than so few samples, once they have so many elements
@@ -98,7 +98,7 @@ def mean_errors(
             else:
                 rounded[var] = evaluator.step(var, rounded)
         if is_layer and correct:
-            error = _channel_means(expr, [(r[var] - e[var]) for e, r in pairs])
+            error = channel_means(expr, [(r[var] - e[var]) for e, r in pairs])
             errors[var] = error.numpy()
             for _, rounded in pairs:
                 rounded[var] = rounded[var] - error.to(rounded[var].dtype)
@@ -120,7 +120,7 @@ def first_batches(dataset: Iterable[Mapping[str, np.ndarray]]) -> list[Mapping[s
     return batches
 
 
-def _channel_means(call: relax.Call, differences: list):
+def channel_means(call: relax.Call, differences: list):
     """Mean over everything but the channels, in double precision, kept broadcastable."""
     rank = differences[0].ndim
     axis = LAYERS[op_name(call)][1] % rank

@@ -20,7 +20,7 @@ from ._layers import channel_axis
 from .bias_correction import mean_errors
 from .corrections import Correct, Corrections, on_steps, rounded_layers
 
-__all__ = ["CompensateRounding", "compensated", "second_moments"]
+__all__ = ["CompensateRounding", "compensate_layer", "compensated", "second_moments"]
 
 MOST_INPUTS = 1152  # of one output; the work grows with their third power
 MOST_POSITIONS = 16384  # of one layer whose inputs are multiplied: large images have too many
@@ -70,7 +70,7 @@ def _measure(
         moments = second_moments(layer, [value[x] for value in values])
         if moments is not None:
             rounding = graph.bindings[weight]
-            found = _compensate_layer(rounding, channel_axis(layer), moments)
+            found = compensate_layer(rounding, channel_axis(layer), moments)
             steps[weight] = found
             new = torch.from_numpy(on_steps(found, to_numpy(rounding.args[1])))
             for value in values:
@@ -85,7 +85,7 @@ def _measure(
     )
 
 
-def _compensate_layer(rounding: relax.Call, axis: int, moments) -> np.ndarray:
+def compensate_layer(rounding: relax.Call, axis: int, moments) -> np.ndarray:
     weight, scale, low, high = map(to_numpy, rounding.args)
     rows = np.moveaxis(weight, axis, 0)
     spacing = scale.reshape(-1, 1) if scale.size > 1 else scale.reshape(())
