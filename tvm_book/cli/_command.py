@@ -130,8 +130,8 @@ def _signals(received: list[int]) -> Iterator[None]:
     try:
         yield
     finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+        for number, handler in previous.items():  # the end is not to be disturbed either
+            signal.signal(number, signal.SIG_IGN if received else handler)
 
 
 @contextlib.contextmanager
@@ -155,6 +155,7 @@ def _message(error: Exception) -> str:
         place = f"{error.filename}: " if error.filename else ""
         return f"{place}{error.strerror}"
     text = first_line(str(error)) or type(error).__name__
+    text = text.replace("overwrite=True", "--force")
     if isinstance(error, EXPECTED):
         return text
     return f"unexpected {type(error).__name__}: {text}; --debug shows where"

@@ -60,6 +60,8 @@ def file(path: Path, preset: str, wishes: Wishes) -> dict[str, Any]:
     kind = kind_of(path)
     if kind in ("onnx", "pt2"):
         return _float_model(path, preset, wishes)
+    from ..quantize import Recipe
+
     found: dict[str, Any] = {"file": str(path)}
     recipe, library = path, path
     if kind == "folder":
@@ -68,10 +70,7 @@ def file(path: Path, preset: str, wishes: Wishes) -> dict[str, Any]:
     if kind != "recipe" and library.exists():
         found = {"file": str(path), "kind": "compiled model"} | found | _library(library)
     if kind != "compiled" and recipe.exists():
-        from ..quantize import Recipe
-
-        described = describe_recipe(Recipe.load(recipe))
-        found = {"file": str(path), "kind": "recipe"} | found | described
+        found = {"file": str(path), "kind": "recipe"} | found | describe_recipe(Recipe.load(recipe))
     return found
 
 
@@ -100,9 +99,10 @@ def _library(path: Path) -> dict[str, Any]:
     from tvm.target import Target
 
     from ..backend import cannot_run
+    from ..quantize import Recipe
     from ..runtime import TensorSpec, _library
 
-    about = _library.read(path)
+    about, recipe = _library.read_all(path)
     targets = [Target(about[key]) for key in ("target", "kernel_target")]
     why = cannot_run(targets, about["isa"], about["needs"])
     inputs, outputs = (
@@ -121,6 +121,7 @@ def _library(path: Path) -> dict[str, Any]:
         "why": why,
         "calls": dict(steps.most_common()),
         "bytes": path.stat().st_size,
+        **(describe_recipe(Recipe.from_bytes(recipe, str(path))) if recipe else {}),
     }
 
 

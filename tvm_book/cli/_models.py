@@ -164,8 +164,8 @@ def read_recipe(path: Path) -> Recipe:
     ValueError
         There is none in it.
     """
-    import tvm_book
-    from tvm_book.quantize import Recipe
+    from ..quantize import Recipe
+    from ..runtime import _library
 
     kind = kind_of(path)
     if kind == "folder":
@@ -176,7 +176,7 @@ def read_recipe(path: Path) -> Recipe:
         raise ValueError(
             f"{path} is a float model: give the folder or recipe that tvm-book quantize wrote"
         )
-    recipe = tvm_book.load(path).recipe
-    if recipe is None:
+    _, content = _library.read_all(path)  # without loading it, which another CPU could not
+    if not content:
         raise ValueError(f"{path} holds no recipe: it is a float model, or was made otherwise")
-    return recipe
+    return Recipe.from_bytes(content, str(path))

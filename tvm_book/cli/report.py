@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
@@ -48,21 +47,19 @@ def report(
     from ._models import Wishes, read_float, read_recipe
 
     if html:
-        check_destination(html, overwrite=force)
+        check_destination(html, overwrite=force)  # before the work, not after it
     files = {path: read_npz(path) for path in data}
     steps = read_recipe(recipe)
     with stage(f"importing {model}"):
         shapes = {spec.name: spec.shape for spec in steps.inputs}
         source = read_float(model, Wishes(like=shapes))
     batches = cut(files, source.inputs)
-    with stage("applying the recipe"):
-        qmod = steps.apply(source.mod, source.params)
     with stage("measuring"):
-        found = layerwise(source.mod, qmod, batches, params=source.params, recipe=steps)
+        found = layerwise(source.mod, data=batches, params=source.params, recipe=steps)
     if html:
         found.to_html(html, overwrite=force)
     if as_json:
-        print_json(json.loads(found.to_json()))
+        print_json(found.to_dict())
     else:
-        console().print(found.table())
-        click.echo(found.explain())
+        console().print(found)
+        click.echo(f"\n{found.explain()}")
