@@ -1,4 +1,4 @@
-"""Every configuration that Relay's quantizer computed, computed here."""
+"""Every configuration that Relay's quantizer computed, computed here, and in NumPy."""
 
 import functools
 from pathlib import Path
@@ -16,6 +16,7 @@ from tvm_book.quantize._passes import annotate_passes
 from tvm_book.quantize.calibrate import choose_grids, kl_divergence
 from tvm_book.quantize.calibrate._grid import simulated
 from tvm_book.quantize.calibrate.kl_divergence import KLDivergence
+from tvm_book.testing import integer_reference
 from tvm_book.testing.golden import golden_cases
 
 ROOT = Path(__file__).parents[1] / "golden"
@@ -41,8 +42,22 @@ def test_the_record_is_complete():
     assert sum(len(keys) for keys in CALIBRATED.values()) == 78
 
 
+@pytest.fixture
+def runs(monkeypatch):
+    """What `conformance` compiles and computes: modules, outputs, and whether code is optimized."""
+    run_all, found = conformance._run_all, []
+
+    def recorded(modules, data, optimize):
+        outputs = run_all(modules, data, optimize)
+        found.append((modules, outputs, optimize))
+        return outputs
+
+    monkeypatch.setattr(conformance, "_run_all", recorded)
+    return found
+
+
 @pytest.mark.parametrize("name", [name for name in CASES if conformance.comparable(CASES[name])])
-def test_outputs_are_those_of_relay(name, monkeypatch):
+def test_outputs_are_those_of_relay_and_of_the_reference(name, monkeypatch, runs):
     """``exact``: equal bits. ``float``: within 1e-6 of the maximum, as `conformance` defines.
 
     Once more with the compiler that users have, for the configuration that quantizes most.
@@ -54,6 +69,24 @@ def test_outputs_are_those_of_relay(name, monkeypatch):
     key = max(conformance.comparable(case), key=lambda key: case.configs[key]["n_int8_conv"])
     outcomes += conformance.check_case(case, [key], optimize=True)
     assert not [outcome for outcome in outcomes if not outcome.holds]
+    for modules, outputs, optimize in runs:
+        for key, mod in modules.items():
+            is_float = case.configs[key]["exactness"] == "float"
+            check_reference(mod, case.data, outputs[key], is_float, optimize)
+
+
+def check_reference(mod, data, out, is_float, optimize):
+    """Compare bits, unless code may round floats otherwise than the reference.
+
+    Optimized code adds floats in another order, or by fused multiply-add; it is off by at most
+    1.2e-7, one unit in the last place, of the largest output of these networks. So is the sigmoid.
+    """
+    reference = integer_reference(mod, data)
+    if is_float and (optimize or "R.sigmoid" in mod.script()):
+        atol = 2**-22 * np.abs(reference).max()
+        np.testing.assert_allclose(out, reference, rtol=0, atol=atol)
+    else:
+        np.testing.assert_array_equal(out, reference)
 
 
 @pytest.fixture
