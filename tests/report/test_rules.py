@@ -119,6 +119,12 @@ CASES = {
         [tensor("weight", calibrated=False)],
         {},
     ),
+    "never_calibrated, said already": (
+        [tensor(calibrated=False, saturated=0.01, used=0.25)],
+        {},
+        [tensor(calibrated=False, saturated=0.02), tensor(calibrated=False, used=0.2)],
+        {},
+    ),
     "near_overflow": ([], {"accumulator": 0.5}, [], {"accumulator": 0.499}),
     "near_overflow, wrapped": ([], {"accumulator": 1.2}, [], {"accumulator": math.nan}),
     "made_here": (
@@ -272,6 +278,12 @@ def test_grids_of_a_layer_that_were_not_chosen_are_one_finding():
         "2 grids were not chosen from data: that of its input from relu ends at -12.8 and 12.7, "
         "the values at -12 and 12.5"
     )
+
+
+def test_a_constant_of_no_product_has_no_scale_a_channel():
+    weight = tensor("weight", channels=np.array([0.04, 0.3, 0.3, 0.3]))
+    (found,) = only(weight, operations=0)
+    assert found.advice == "qconfig(skip=['conv']) keeps conv in float"
 
 
 def test_sums_that_wrap_weigh_more():

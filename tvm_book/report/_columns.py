@@ -9,7 +9,7 @@ from typing import Any
 from .._text import shape_text
 from ._grades import sqnr_text
 
-__all__ = ["COLUMNS", "ordered"]
+__all__ = ["COLUMNS", "LESS_NEEDED", "ordered"]
 
 
 def share_text(value: float) -> str:
@@ -40,6 +40,9 @@ COLUMNS: tuple[tuple[str, str, Callable[[Any], str], bool], ...] = (
     ("of int32", "accumulator", share_text, True),
     ("finding", "finding", str, False),
 )
+
+# Left out of a narrow terminal, one after the other.
+LESS_NEEDED = ("shape", "op", "accumulator", "used", "saturated")
 
 LARGE_IS_BAD = ("saturated", "accumulator", "operations")
 SORTABLE = (

@@ -117,32 +117,52 @@ class Explanation(Sequence):
         return self.to_html()
 
     def to_html(self, prefix: str = "", summary: bool = True) -> str:
-        """Return lists of the findings, layer by layer.
+        """Return lists of the findings: by layer, and what weighs little by kind.
 
         Parameters
         ----------
         prefix : str, optional
-            If given, a layer's item has the ``id`` ``f"{prefix}{position}"``.
+            If given, a layer's name has the ``id`` ``f"{prefix}{position}"``.
         summary : bool, optional
             Whether to begin with the summary.
         """
+        heavy, light = self._split()
         layers: dict[int, list[Finding]] = {}
-        for finding in self.findings:
+        for finding in heavy:
             layers.setdefault(finding.position, []).append(finding)
-        items = "".join(_item(prefix, found) for found in layers.values())
+        named: set[int] = set()  # an id may stand once
+        items = [_item(findings, prefix, named) for findings in layers.values()]
+        items += [_group_item(findings, prefix, named) for findings in light]
         head = f"<p>{html.escape(self.summary)}</p>" if summary else ""
-        return f"{head}<ul>{items}</ul>"
+        return f"{head}<ul>{''.join(items)}</ul>"
 
 
-def _item(prefix: str, findings: list[Finding]) -> str:
-    first = findings[0]
-    name = f' id="{html.escape(prefix)}{first.position}"' if prefix else ""
+def _item(findings: list[Finding], prefix: str, named: set[int]) -> str:
     parts = [
         f"<li>{html.escape(f'{MARKS[f.severity]} {f.kind}, {f.severity}: {f.sentence}.')} "
         f"<em>→ {html.escape(f.advice)}</em></li>"
         for f in findings
     ]
-    return f"<li{name}><strong>{html.escape(first.layer)}</strong><ul>{''.join(parts)}</ul></li>"
+    return f"<li>{_anchor(findings[0], prefix, named, 'strong')}<ul>{''.join(parts)}</ul></li>"
+
+
+def _group_item(findings: list[Finding], prefix: str, named: set[int]) -> str:
+    first = findings[0]
+    head = f"{MARKS[first.severity]} {first.kind}, {plural(len(findings), 'layer')}: "
+    layers = [
+        f'<span title="{html.escape(f.sentence)}">{_anchor(f, prefix, named, "span")}</span>'
+        for f in sorted(findings, key=lambda f: f.position)
+    ]
+    advice = html.escape(_shared(findings))
+    return f"<li>{html.escape(head)}{', '.join(layers)} <em>→ {advice}</em></li>"
+
+
+def _anchor(finding: Finding, prefix: str, named: set[int], tag: str) -> str:
+    """Return a layer's name, as a place to which links lead if it is the first such place."""
+    new = bool(prefix) and finding.position not in named
+    named.add(finding.position)
+    name = f' id="{html.escape(prefix)}{finding.position}"' if new else ""
+    return f"<{tag}{name}>{html.escape(finding.layer)}</{tag}>"
 
 
 def _wrapped(text: str, indent: int = 2) -> str:

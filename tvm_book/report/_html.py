@@ -28,9 +28,7 @@ body {{ padding: 0 1em; }}
 table {{ border-collapse: collapse; font-size: 13px; }}
 caption {{ text-align: left; padding-bottom: .5em; }}
 th, td {{ padding: 3px 10px; border-bottom: 1px solid {TEXT}55; vertical-align: top; }}
-th {{ position: sticky; top: 0; background: Canvas; }}
-td {{ overflow-wrap: anywhere; }}
-li:target {{ outline: 2px solid {TEXT}; outline-offset: 4px; }}
+:target {{ outline: 2px solid {TEXT}; outline-offset: 4px; }}
 """
 
 
@@ -40,14 +38,14 @@ def table(rows: Iterable[dict[str, Any]], title: str, prefix: str) -> str:
     Its colours and its lines show on light and on dark pages.
     """
     head = "".join(
-        f'<th style="text-align: {_side(right)}">{html.escape(heading)}</th>'
+        f'<th style="text-align: {_side(right)}; white-space: nowrap">{html.escape(heading)}</th>'
         for heading, _, _, right in COLUMNS
     )
     body = "".join(f"<tr>{_cells(row, prefix)}</tr>" for row in rows)
     return (
-        f'<table class="table dataframe"><caption>{html.escape(title)}<br><small>'
-        f"{html.escape(KEY)}.</small></caption>"
-        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        f'<div style="overflow-x: auto"><table class="table dataframe"><caption>'
+        f"{html.escape(title)}<br><small>{html.escape(KEY)}.</small></caption>"
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 
 
@@ -56,22 +54,26 @@ def _cells(row: dict[str, Any], prefix: str) -> str:
     for _, key, text, right in COLUMNS:
         shown = html.escape(text(row[key]))
         if key in BARS:
-            shown = f"{shown}{_bar(row[key])}"
+            shown = _bar(row[key], shown)
         if key == "finding":
             shown = f'<a href="#{html.escape(prefix)}{row["position"]}">{shown}</a>'
-        cells.append(f'<td style="text-align: {_side(right)}">{shown}</td>')
+        wrap = "overflow-wrap: anywhere" if key == "layer" else "white-space: nowrap"
+        cells.append(f'<td style="text-align: {_side(right)}; {wrap}">{shown}</td>')
     return "".join(cells)
 
 
-def _bar(sqnr_db: float) -> str:
-    """Return a bar as long as the error is large."""
+def _bar(sqnr_db: float, text: str) -> str:
+    """Return a number behind a bar that is as long as the error is large."""
     each = grade(sqnr_db)
     share = 0.0 if math.isnan(sqnr_db) else 1 - max(0.0, min(1.0, sqnr_db / LONGEST_BAR))
-    return (
-        f'<div title="{each.name}" style="height: 6px; width: 100px; margin-left: auto">'
-        f'<div style="height: 100%; width: {share:.0%}; margin-left: auto; box-sizing: border-box; '
-        f'background: {each.fill}; border: {int(share > 0)}px solid {TEXT}"></div></div>'
+    bar = (
+        f'<span style="width: {80 * share:.0f}px; height: 8px; box-sizing: border-box; '
+        f'background: {each.fill}; border: 1px solid {TEXT}"></span>'
+        if share > 0
+        else ""
     )
+    line = "display: flex; justify-content: flex-end; align-items: center; gap: 6px"
+    return f'<div title="{each.name}" style="{line}; min-width: 120px">{bar}{text}</div>'
 
 
 def _side(right: bool) -> str:

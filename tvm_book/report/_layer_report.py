@@ -6,10 +6,13 @@ import hashlib
 import html
 import json
 import os
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from matplotlib.figure import Figure
+from rich.console import Console, ConsoleOptions
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -18,10 +21,11 @@ from .._text import as_text, plural
 from ..quantize._layer_error import LayerErrors
 from ..viz import plot_layer_errors
 from . import _html
-from ._columns import COLUMNS, ordered
+from ._columns import COLUMNS, LESS_NEEDED, ordered
 from ._explain import explain
 from ._finding import Explanation
 from ._grades import FAIR, GOOD
+from ._names import plain
 from ._network import Network, draw
 from ._rows import json_safe, layer_rows, operand_rows
 
@@ -185,15 +189,18 @@ class LayerReport:
         ValueError
             There is no such column, or ``limit`` is negative.
         """
-        rows = ordered(self.rows(), sort, limit)
+        return self._table(ordered(self.rows(), sort, limit))
+
+    def _table(self, rows: list[dict[str, Any]], without: Collection[str] = ()) -> Table:
         total = len(self.errors.layers)
         part = "" if len(rows) == total else f" {len(rows)} of {plural(total, 'layer')}:"
         table = Table(title=f"{self.explain().summary}{part}", title_justify="left")
-        for heading, _, _, right in COLUMNS:
+        columns = [column for column in COLUMNS if column[1] not in without]
+        for heading, _, _, right in columns:
             side = "right" if right else "left"
-            table.add_column(heading, justify=side, no_wrap=right, overflow="fold")
+            table.add_column("\n".join(heading.split()), justify=side, overflow="fold")
         for row in rows:
-            table.add_row(*(Text(text(row[key])) for _, key, text, _ in COLUMNS))
+            table.add_row(*(Text(text(row[key])) for _, key, text, _ in columns))
         return table
 
     def explain(self) -> Explanation:
@@ -224,7 +231,7 @@ class LayerReport:
             "accumulated": [layer.accumulated_sqnr_db for layer in layers],
         }
         bounds = {"good": GOOD, "fair": FAIR}
-        return plot_layer_errors([layer.name for layer in layers], values, bounds)
+        return plot_layer_errors([plain(layer.name) for layer in layers], values, bounds)
 
     def network(self, error: str = "isolated") -> Network:
         """Draw the network: a box a layer, coloured by its error, with lines from what it reads.
@@ -285,11 +292,17 @@ class LayerReport:
         """Return what makes the names in one report's HTML differ from those in another's."""
         return f"layer-{hashlib.sha256(repr(self.errors).encode()).hexdigest()[:8]}-"
 
-    def __rich__(self) -> Table:
-        return self.table()
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Table]:
+        """Print as many columns as there is room for."""
+        rows, endless = self.rows(), options.update(max_width=10_000)
+        for count in range(len(LESS_NEEDED) + 1):
+            table = self._table(rows, LESS_NEEDED[:count])
+            if Measurement.get(console, endless, table).maximum <= options.max_width:
+                break
+        yield table
 
     def __repr__(self) -> str:
-        return as_text(self.table())
+        return as_text(self)
 
     def _repr_html_(self) -> str:
         prefix, explanation = self._prefix(), self.explain()

@@ -12,6 +12,7 @@ from ..quantize._layer_error import LayerError, LayerErrors
 from ..viz._style import TEXT
 from ._grades import GRADES, grade, sqnr_text
 from ._layout import HEIGHT, Layout, Line, Point, as_graph, fold
+from ._names import cut, plain, short_names
 
 __all__ = ["ERRORS", "Network", "draw"]
 
@@ -19,12 +20,13 @@ ERRORS = {
     "isolated": "error that each layer makes itself",
     "accumulated": "error of each result, with all before it",
 }
-LETTER = 5.9  # pixels, of a font of 10
+LETTER = 6.3  # pixels, of a bold font of 10
+OPERATOR = 14  # letters of an operator
 LONGEST = 22  # letters of a name
 PILL = 18  # height of an input or output
 LEGEND = 46  # pixels above the network
 SWATCH = 108  # pixels for a grade in the legend
-MANY = 3  # lines a box: where each layer reads all before it, a picture shows nothing
+IMPLIED = 0.25  # of the lines: where most layers read all before them, a picture shows nothing
 NEAR = 3  # ranks; an input that is read further down is drawn there once more
 
 
@@ -88,19 +90,20 @@ def draw(errors: LayerErrors, error: str = "isolated", prefix: str = "") -> Netw
     """
     if error not in ERRORS:
         raise ValueError(f"error is {error!r}; choose from {', '.join(ERRORS)}")
-    labels = _labels(errors)
-    pills, edges = _edges(errors)
+    labels = short_names([layer.name for layer in errors.layers], LONGEST)
+    pills, edges, hidden = _edges(errors)
     count = len(errors.layers) + len(pills)
-    edges, hidden = _drawable(count, edges)
     order = _order(count, edges)
-    width = max([9, *map(len, labels)]) * LETTER + 14
+    seconds = [_second_line(layer, error) for layer in errors.layers]
+    letters = [9, *map(len, labels), *(0.85 * len(text) for text in seconds)]
+    width = max(letters) * LETTER + 12
     numbered = [(order[a], order[b]) for a, b in edges]
     layout = fold(count, numbered, width, SWATCH * (len(GRADES)) + 20) if count else _EMPTY
     places = [layout.boxes[order[number]] for number in range(count)]
     back = {new: old for old, new in order.items()}
     shapes = [_line(line, back, len(errors.layers)) for line in layout.lines]
     for position, layer in enumerate(errors.layers):
-        box = _box(layer, labels[position], places[position], width, error)
+        box = _box(layer, (labels[position], seconds[position]), places[position], width, error)
         link = f'<a href="#{html.escape(prefix)}{position}">{box}</a>' if prefix else box
         shapes.append(link)
     shapes += [
@@ -120,42 +123,40 @@ def draw(errors: LayerErrors, error: str = "isolated", prefix: str = "") -> Netw
 _EMPTY = Layout((), (), SWATCH * len(GRADES) + 20, 10)
 
 
-def _edges(errors: LayerErrors) -> tuple[list[str], list[tuple[int, int]]]:
-    """Return the names of what is no layer, numbered after the layers, and all edges."""
-    pills: list[str] = []
-    edges, ranks, top = [], [], None
+def _edges(errors: LayerErrors) -> tuple[list[str], list[tuple[int, int]], int]:
+    """Return inputs and outputs, numbered after the layers; lines; how many are left out."""
     count = len(errors.layers)
+    read = [(source, target) for target, x in enumerate(errors.layers) for source in x.reads]
+    edges = _drawable(count, list(dict.fromkeys(read)))
+    hidden = len(set(read)) - len(edges)
+    pills: list[str] = []
 
     def pill(name: str) -> int:
         pills.append(name)
         return count + len(pills) - 1
 
-    for position, layer in enumerate(errors.layers):
-        before = [source for source in layer.reads if source >= 0]
-        ranks.append(1 + max((ranks[source] for source in before), default=0))
-        edges += [(source, position) for source in before]
-        if len(before) < len(layer.reads):
-            if ranks[position] > NEAR:
-                edges.append((pill("input"), position))
-                continue
-            top = pill("input") if top is None else top
-            edges.append((top, position))
-    edges += [(position, pill("output")) for position in errors.outputs if position >= 0]
-    return pills, edges
+    ranks = [0] * count
+    for source, target in edges:
+        ranks[target] = max(ranks[target], ranks[source] + 1 if source >= 0 else 0)
+    top = pill("input") if any(source < 0 for source, _ in edges) else -1
+    lines = []
+    for source, target in edges:
+        if source < 0:
+            source = top if ranks[target] <= NEAR else pill("input")
+        lines.append((source, target))
+    lines += [(position, pill("output")) for position in errors.outputs if position >= 0]
+    return pills, lines, hidden
 
 
-def _drawable(count: int, edges: list[tuple[int, int]]) -> tuple[list[tuple[int, int]], int]:
-    """Leave out lines that follow from others if there are too many; return how many those are."""
-    if len(edges) <= MANY * count:
-        return edges, 0
-    graph = as_graph(count, edges)
+def _drawable(count: int, edges: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Leave out lines that follow from others, if they are so many that nobody could follow."""
+    graph = as_graph(count + 1, [(source % (count + 1), target) for source, target in edges])
     kept = []
     for source, target in edges:
-        nearer = set(graph.predecessors(target)) - {source}
-        below = set(graph.subcomponent(source, mode="out"))
-        if not nearer & below:
+        others = set(graph.predecessors(target)) - {source % (count + 1)}
+        if not others & set(graph.subcomponent(source % (count + 1), mode="out")):
             kept.append((source, target))
-    return kept, len(edges) - len(kept)
+    return kept if len(edges) - len(kept) > IMPLIED * len(edges) else edges
 
 
 def _order(count: int, edges: list[tuple[int, int]]) -> dict[int, int]:
@@ -168,27 +169,24 @@ def _order(count: int, edges: list[tuple[int, int]]) -> dict[int, int]:
     return {old: new for new, old in enumerate([*first, *rest, *last])}
 
 
-def _labels(errors: LayerErrors) -> list[str]:
-    """Return short names: without what all have in common, and the end of those still too long."""
-    names = [x.name.removeprefix("relax.").removeprefix("nn.") for x in errors.layers]
-    parts = [name.split(".") for name in names]
-    common = len(os.path.commonprefix([p[:-1] for p in parts])) if len(parts) > 1 else 0
-    short = [".".join(p[common:]) for p in parts]
-    return [name if len(name) <= LONGEST else f"…{name[1 - LONGEST :]}" for name in short]
+def _second_line(layer: LayerError, error: str) -> str:
+    """Return the error, and the operator unless the layer's name already has it."""
+    value = f"{sqnr_text(getattr(layer, f'{error}_sqnr_db'))} dB"
+    named = plain(layer.name).startswith(f"{layer.op}@")
+    return value if named else f"{cut(layer.op, OPERATOR)} · {value}"
 
 
-def _box(layer: LayerError, label: str, place: Point, width: float, error: str) -> str:
-    value = getattr(layer, f"{error}_sqnr_db")
-    fill, ink = grade(value)[2:]
+def _box(layer: LayerError, lines: tuple[str, str], place: Point, width: float, error: str) -> str:
+    fill, ink = grade(getattr(layer, f"{error}_sqnr_db"))[2:]
     x, y = place
     text = f'text-anchor="middle" fill="{ink}"'
     return (
         f'<g class="layer"><title>{html.escape(_tooltip(layer))}</title>'
         f'<rect x="{x - width / 2:.1f}" y="{y - HEIGHT / 2:.1f}" width="{width:.1f}" '
         f'height="{HEIGHT}" rx="5" fill="{fill}" stroke="{TEXT}"/>'
-        f'<text x="{x:.1f}" y="{y - 3:.1f}" {text} font-weight="600">{html.escape(label)}</text>'
+        f'<text x="{x:.1f}" y="{y - 3:.1f}" {text} font-weight="600">{html.escape(lines[0])}</text>'
         f'<text x="{x:.1f}" y="{y + 10:.1f}" {text} font-size="9">'
-        f"{html.escape(f'{layer.op} · {sqnr_text(value)} dB')}</text></g>"
+        f"{html.escape(lines[1])}</text></g>"
     )
 
 
@@ -242,6 +240,6 @@ def _legend(error: str, hidden: int) -> str:
         parts.append(
             f'<rect x="{x}" y="22" width="14" height="14" rx="3" fill="{each.fill}" '
             f'stroke="{TEXT}"/><text x="{x + 18}" y="33" fill="{TEXT}" font-size="9">'
-            f"{each.name} {bound}</text>"
+            f"{html.escape(f'{each.name} {bound}')}</text>"
         )
     return f'<g class="legend">{"".join(parts)}</g>'

@@ -36,8 +36,10 @@ def dominating_channel(layer: LayerError, errors: LayerErrors) -> Iterator[Hint]
 
 
 def _even_out(layer: LayerError, operand: Operand) -> str:
-    if operand.kind == "weight":
+    if operand.kind == "weight" and layer.operations:
         return 'weight_granularity="channel" gives each its own scale; preset="accurate" has it'
+    if operand.kind == "weight":  # of an addition or a multiplication by constants
+        return f"qconfig(skip=[{layer.selector!r}]) keeps {layer.name} in float"
     return (
         'equalize=True with preset="accurate" evens channels out, '
         f'calibrate_layers={{{layer.selector!r}: "percentile"}} clips the largest, '

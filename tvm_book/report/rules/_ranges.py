@@ -42,13 +42,18 @@ def few_steps(layer: LayerError, errors: LayerErrors) -> Iterator[Hint]:
     """Find a grid that is much wider than the values."""
     for operand in layer.operands:
         steps = operand.high - operand.low + 1
-        if operand.used < FEW_STEPS and steps >= COARSE and not is_constant(operand):
+        if _uses_few(operand):
             yield Hint(
                 f"only {share_text(operand.used)} of the {steps} steps are used by "
                 f"{what(operand)}: the values lie between {operand.minimum:.4g} and "
                 f"{operand.maximum:.4g}, the grid ends at {ends(operand)}",
                 _narrow(layer, operand),
             )
+
+
+def _uses_few(operand: Operand) -> bool:
+    fine = operand.high - operand.low + 1 >= COARSE
+    return operand.used < FEW_STEPS and fine and not is_constant(operand)
 
 
 def _narrow(layer: LayerError, operand: Operand) -> str:
@@ -78,7 +83,8 @@ def constant_input(layer: LayerError, errors: LayerErrors) -> Iterator[Hint]:
 
 def never_calibrated(layer: LayerError, errors: LayerErrors) -> Iterator[Hint]:
     """Find a grid that is a constant, which nobody compared with data."""
-    constant = [x for x in layer.operands if x.kind != "weight" and not x.calibrated]
+    unknown = [x for x in layer.operands if x.kind != "weight" and not x.calibrated]
+    constant = [x for x in unknown if x.saturated <= CLIPPED and not _uses_few(x)]  # said already
     if constant:
         first = constant[0]
         were = "was" if len(constant) == 1 else "were"
