@@ -89,7 +89,9 @@ def test_words_are_whole_names_and_numbers():
     before = "    y: float32[4] = R.nn.conv2d(data, const[0], padding=[1, 1])"
     assert marks(before, before.replace("float32", "int32")) == [["float32"], ["int32"]]
     assert marks("y = f(0.0625)", "y = f(0.0312)") == [["0.0625"], ["0.0312"]]
+    assert marks("y = f(x, -128)", "y = f(x, -127.0)") == [["-128"], ["-127.0"]]
     assert marks("y = f(x)", "y = f(x, k=1)") == [[], [", k=1"]]
+    assert marks("    def one(x):", "    def two(x):") == [["one"], ["two"]]
 
 
 def test_lines_that_call_the_same_function_stand_together():

@@ -85,7 +85,7 @@ class TableParser(HTMLParser):
             self.rows[-1].append(Cell(tag, self.cell, self.text))
 
     def handle_data(self, data):
-        self.text += data
+        self.text += data.replace("\N{NO-BREAK SPACE}", " ")
 
 
 def rows(diff):

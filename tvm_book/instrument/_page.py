@@ -9,41 +9,41 @@ from ._rows import Cell, Row
 
 __all__ = ["fragment", "page"]
 
-# Colours are translucent, so that they suit any background. The selectors are this long because
-# those of notebooks and of the book's theme, which draw stripes into every table, are too.
+# Colours are translucent, so that they suit any background. The selectors are this strong because
+# those of notebooks and of the book's theme, which draw stripes into every table, are so too.
 _STYLE = """
 .tvm-diff { overflow-x: auto; margin: .5em 0; }
-.tvm-diff table.dataframe.tvm-diff-table { table-layout: fixed; width: 100%; min-width: 44rem;
-  margin: 0; border-collapse: collapse; border: 1px solid rgb(128 128 128 / 40%);
-  background: none; color: inherit; font: .75rem/1.45 ui-monospace, SFMono-Regular, Menlo,
-  Consolas, "Liberation Mono", monospace; }
-.tvm-diff table.dataframe.tvm-diff-table tr:nth-child(n) { background: none; }
-.tvm-diff table.dataframe.tvm-diff-table :is(th, td):nth-child(n) { border: 0; padding: 0 .5em;
-  text-align: left; vertical-align: top; white-space: pre-wrap; overflow-wrap: anywhere;
-  max-width: none; color: inherit; }
-.tvm-diff table.dataframe.tvm-diff-table thead th:nth-child(n) { padding: .3em .5em;
-  font-weight: bold; border-bottom: 1px solid rgb(128 128 128 / 40%); }
-.tvm-diff table.dataframe.tvm-diff-table tbody th:nth-child(n) { font-weight: normal;
-  text-align: right; white-space: pre; user-select: none; padding: 0 .2em; }
-.tvm-diff table.dataframe.tvm-diff-table td:nth-child(n) { --hang: calc(
-  var(--tvm-diff-blanks, 0) * .5ch + 2ch); padding-left: calc(.5em + var(--hang));
-  text-indent: calc(-1 * var(--hang)); }
-.tvm-diff table.dataframe.tvm-diff-table .tvm-diff-fold:nth-child(n) { text-align: center;
-  text-indent: 0; background: rgb(128 128 128 / 14%); user-select: none; }
-.tvm-diff table.dataframe.tvm-diff-table .tvm-diff-none:nth-child(n) {
-  background: rgb(128 128 128 / 8%); }
-.tvm-diff table.dataframe.tvm-diff-table .tvm-diff-old:nth-child(n) {
-  background: rgb(248 81 73 / 15%); }
-.tvm-diff table.dataframe.tvm-diff-table .tvm-diff-new:nth-child(n) {
-  background: rgb(46 160 67 / 17%); }
-.tvm-diff :is(del, ins) { color: inherit; font-weight: bold; text-decoration: none; }
-.tvm-diff del { background: rgb(248 81 73 / 38%); }
-.tvm-diff ins { background: rgb(46 160 67 / 42%); }
-.tvm-diff .tvm-diff-indent { font-size: 50%; }
-.tvm-diff col.tvm-diff-number { width: 3.4em; }
-"""
+TABLE { table-layout: fixed; width: 100%; min-width: 44rem; margin: 0; border-collapse: collapse;
+  border: 1px solid LINE; background: none; color: inherit; font: .75rem/1.45 ui-monospace,
+  SFMono-Regular, Menlo, Consolas, "Liberation Mono", monospace; }
+TABLE colgroup + colgroup { border-left: 1px solid LINE; }
+TABLE col.tvm-diff-number { width: 3.4em; }
+TABLE tr:nth-child(n) { background: none; border: 0; }
+TABLE :is(th, td):nth-child(n) { border-width: 0; padding: 0 .5em; max-width: none; color: inherit;
+  text-align: left; vertical-align: top; overflow-wrap: anywhere; }
+TABLE thead th:nth-child(n) { padding: .3em .5em; font-weight: bold;
+  border-bottom: 1px solid LINE; }
+TABLE tbody th:nth-child(n) { padding: 0 .2em; font-weight: normal; text-align: right;
+  white-space: pre; user-select: none; }
+TABLE td:nth-child(n) { --hang: calc(var(--tvm-diff-blanks, 0) * .5ch + 2ch);
+  padding-left: calc(.5em + var(--hang)); text-indent: calc(-1 * var(--hang)); }
+TABLE pre:nth-child(n) { margin: 0; padding: 0; border: 0; background: none; color: inherit;
+  font: inherit; white-space: pre-wrap; word-break: normal; overflow: visible;
+  overflow-wrap: anywhere; }
+TABLE .tvm-diff-fold:nth-child(n) { text-align: center; user-select: none;
+  background: rgb(128 128 128 / 14%); }
+TABLE .tvm-diff-none:nth-child(n) { background: rgb(128 128 128 / 8%); }
+TABLE .tvm-diff-old:nth-child(n) { background: rgb(248 81 73 / 15%); }
+TABLE .tvm-diff-new:nth-child(n) { background: rgb(46 160 67 / 17%); }
+TABLE :is(del, ins) { color: inherit; font-weight: bold; text-decoration: none; }
+TABLE del { background: rgb(248 81 73 / 38%); }
+TABLE ins { background: rgb(46 160 67 / 42%); }
+TABLE .tvm-diff-indent { font-size: 50%; }
+""".replace("TABLE", ".tvm-diff.tvm-diff table.dataframe.tvm-diff-table").replace(
+    "LINE", "rgb(128 128 128 / 40%)"
+)
 _SIGNS = {
-    "": ("", "", " "),
+    "": ("", "", "\N{NO-BREAK SPACE}"),
     "-": ("tvm-diff-old", "del", "−"),
     "+": ("tvm-diff-new", "ins", "+"),
 }
@@ -101,8 +101,8 @@ def _half(cell: Cell | None, sign: str) -> str:
     if blanks:
         # Half a page is narrow: blanks at the start are shown half as wide.
         code = f'<span class="tvm-diff-indent">{code[:blanks]}</span>{code[blanks:]}'
-    number = f'<th scope="row"{attribute}>{cell.number} {shown}</th>'
-    return f'{number}<td{attribute} style="--tvm-diff-blanks: {blanks}">{code}</td>'
+    number = f'<th scope="row"{attribute}>{cell.number}\N{NO-BREAK SPACE}{shown}</th>'
+    return f'{number}<td{attribute} style="--tvm-diff-blanks: {blanks}"><pre>{code}</pre></td>'
 
 
 def _piece(text: str, tag: str) -> str:

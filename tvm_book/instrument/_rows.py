@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 __all__ = ["Cell", "Row", "fold", "side_by_side_rows"]
 
-_WORD = re.compile(r"\w+(?:\.\w+)*|\s+|.")
+_WORD = re.compile(r"-?\w+(?:\.\w+)*|\s+|.")
 _CALLEE = re.compile(r"[\w.]+(?=\()")
 
 
@@ -80,8 +80,9 @@ def _aligned(
 
 def _key(line: str) -> str:
     """Return the function that a line calls, else its first word."""
+    first = line.split(maxsplit=1)[:1]
     called = _CALLEE.search(line.split(" = ", 1)[-1])
-    return called[0] if called else line.strip().split(" ")[0]
+    return called[0] if called and first != ["def"] else "".join(first)
 
 
 def _cell(index: int, lines: Sequence[str]) -> Cell:
