@@ -7,8 +7,7 @@ from typing import Any
 
 from tvm import IRModule
 
-from ..quantize import Recipe
-from ..quantize.layer_errors import layer_errors
+from ..quantize import Recipe, layer_errors
 from ._layer_report import LayerReport
 
 __all__ = ["layerwise"]
