@@ -561,6 +561,17 @@ def test_three_fields_take_the_grid_of_global_scale():
     assert listing(mod)[-2].endswith(f", {2.0**-21:g})")
 
 
+@pytest.mark.parametrize("tiny", [2.0**-36, 2.0**-36 / 3])
+def test_a_field_far_below_the_other_leaves_the_coarse_one_as_it_is(tiny):
+    """The finer grid would take 33 bits for one step of the coarse field."""
+    mod = realized(concat_of(narrow, lambda x: onto(x, tiny)))
+    assert concat_dtype(mod) == "int32"
+    x = np.clip(X, -7.5, 7.5)
+    out = results(mod, x)
+    np.testing.assert_array_equal(out[:, :3] * 16, steps_of(x))
+    np.testing.assert_array_equal(out[:, 3:], 0)  # 127 of its steps are less than 2**-21
+
+
 def test_concat_with_a_field_that_stayed_float_computes_in_float():
     mod = realized(concat_of(narrow, RELU))
     assert concat_dtype(mod) == "float32"

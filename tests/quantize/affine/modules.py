@@ -130,6 +130,12 @@ def _modules():
         "concat",
         Function(joined, first=conv(), left=conv(), right=conv(kernel=1), last=conv(24, 8)),
     )
+    yield (
+        "concat_at_the_end",
+        Function(
+            lambda m, x: F.relu(torch.cat([m.left(x), m.right(x)], 1)), left=conv(), right=conv()
+        ),
+    )
     for include in (True, False):
         pool = nn.AvgPool2d(3, 2, padding=1, ceil_mode=True, count_include_pad=include)
         yield f"avg_pool_{'with' if include else 'without'}_border", activation(pool)

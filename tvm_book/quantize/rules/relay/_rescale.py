@@ -90,7 +90,7 @@ def rescale(r: Realize, x: Quantized, scale: np.float32, dtype: str) -> relax.Ex
     bits = _power_of_two(factor)
     if bits is not None and bits > 0:
         return r.arith.left_shift(data, bits)
-    if factor == np.trunc(factor):
+    if factor == np.trunc(factor) and factor <= np.iinfo(dtype).max:
         return r.arith.multiply(data, int(factor))
     return r.arith.cast(multiply_fixed_point(r, data, factor), dtype)
 

@@ -31,6 +31,9 @@ def _realize_concat(r, call, args):
         args, scale, dtype = _two_fields(r, args)
     else:
         scale = np.float32(config.global_scale / 2 ** (config.nbit_activation - 1))
+    coarse, info = max(arg.scale for arg in args), np.iinfo(dtype)
+    if coarse / scale > info.max:  # then the type does not hold a single step of the coarse field
+        scale = coarse / np.float32(2 ** (info.bits // 2))
     fields = call.args[0].fields
     narrowed = [is_rounded_input(r, leaf) for leaf in fields]
     unified = relax.Tuple(unify(r, args, scale, dtype, narrowed))
