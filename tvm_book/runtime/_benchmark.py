@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -68,16 +69,23 @@ def measure(
     call: Callable[[], object], *, repeat: int, number: int | None, warmup: int
 ) -> Benchmark:
     """Time `call`; see `CompiledModel.benchmark` for the parameters."""
+    return measure_by(partial(_seconds, call), repeat=repeat, number=number, warmup=warmup)
+
+
+def measure_by(
+    seconds: Callable[[int], float], *, repeat: int, number: int | None, warmup: int
+) -> Benchmark:
+    """Measure with a function that makes so many calls, and returns how long they took."""
     for name, value, least in (("repeat", repeat, 1), ("number", number, 1), ("warmup", warmup, 0)):
         if value is None and name == "number":
             continue
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
             raise ValueError(f"{name} must be an integer of at least {least}, not {value!r}")
     if warmup:
-        _seconds(call, warmup)
+        seconds(warmup)
     if number is None:
-        number = _calls_for(call, _SAMPLE_SECONDS)
-    return Benchmark(tuple(_seconds(call, number) / number * 1e3 for _ in range(repeat)), number)
+        number = _calls_for(seconds, _SAMPLE_SECONDS)
+    return Benchmark(tuple(seconds(number) / number * 1e3 for _ in range(repeat)), number)
 
 
 def _seconds(call: Callable[[], object], number: int) -> float:
@@ -87,9 +95,9 @@ def _seconds(call: Callable[[], object], number: int) -> float:
     return time.perf_counter() - start
 
 
-def _calls_for(call: Callable[[], object], seconds: float) -> int:
+def _calls_for(seconds: Callable[[int], float], least: float) -> int:
     number = 1
-    while (elapsed := _seconds(call, number)) < seconds:
+    while (elapsed := seconds(number)) < least:
         # A short trial overestimates the time of a call: go on from a longer one.
-        number = math.ceil(number * min(10.0, 1.1 * seconds / max(elapsed, 1e-9)))
+        number = math.ceil(number * min(10.0, 1.1 * least / max(elapsed, 1e-9)))
     return number

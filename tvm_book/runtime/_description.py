@@ -11,7 +11,7 @@ import tvm
 
 from ..backend import Built, Step, TensorSpec, cannot_run
 
-__all__ = ["Code", "describe", "described"]
+__all__ = ["Code", "describe", "described", "parsed", "refused"]
 
 
 @dataclass(frozen=True)
@@ -69,18 +69,30 @@ def described(
     ValueError
         This machine cannot run the code.
     """
-    isa, needs = description["isa"], tuple(description["needs"])
-    targets = [tvm.target.Target(description[key]) for key in ("target", "kernel_target")]
-    if why := cannot_run(targets, isa, needs):
+    if why := refused(description):
         raise ValueError(
-            f"{path} was compiled for another CPU, its kernels for {isa}: {why}. "
+            f"{path} was compiled for another CPU, its kernels for {description['isa']}: {why}. "
             "Compile and save the model again here"
         )
+    return parsed(description)
+
+
+def refused(description: dict[str, Any]) -> str | None:
+    """Say why this machine cannot run the code, if it cannot."""
+    targets = [tvm.target.Target(description[key]) for key in _TARGETS]
+    return cannot_run(targets, description["isa"], tuple(description["needs"]))
+
+
+def parsed(description: dict[str, Any]) -> tuple[list[TensorSpec], list[TensorSpec], Code]:
+    """Read a description again: inputs, outputs, code, of whatever machine."""
+    targets = [tvm.target.Target(description[key]) for key in _TARGETS]
     steps = tuple(Step(**_tuples(row)) for row in description["steps"])
     inputs, outputs = ([TensorSpec(**_tuples(r)) for r in description[k]] for k in _SPECS)
-    return inputs, outputs, Code(*targets, isa, needs, steps)
+    code = Code(*targets, description["isa"], tuple(description["needs"]), steps)
+    return inputs, outputs, code
 
 
+_TARGETS = ("target", "kernel_target")
 _SPECS = ("inputs", "outputs")
 
 
