@@ -56,6 +56,13 @@ def residual():
         layer("stem"),
         layer("block.conv1", isolated_sqnr_db=15.0, accumulated_sqnr_db=14.0, reads=(0,)),
         layer("block.conv2", accumulated_sqnr_db=16.0, reads=(1,)),
-        layer("relax.add@0", op="add", reads=(2, 0), accumulator=float("nan"), operations=0),
+        layer(
+            "relax.add@0",
+            op="add",
+            path="block",
+            reads=(2, 0),
+            accumulator=float("nan"),
+            operations=0,
+        ),
         layer("fc", op="matmul", shape=(1, 10), isolated_sqnr_db=float("inf"), reads=(3,)),
     )

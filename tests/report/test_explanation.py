@@ -35,6 +35,13 @@ def test_much_is_counted_and_lines_are_short():
     ]
 
 
+def test_an_operator_is_said_to_be_in_its_module():
+    odd = layer("relax.multiply@7", tensor(saturated=0.2), path="bn1", isolated_sqnr_db=12.0)
+    found = LayerReport(record(odd)).explain()
+    assert str(found).splitlines()[1].startswith("▲ relax.multiply@7 in bn1: 20% of its input")
+    assert "<strong>relax.multiply@7 in bn1</strong>" in found.to_html()
+
+
 def test_it_is_a_sequence():
     found = LayerReport(residual()).explain()
     assert len(found) == len(list(found)) == 5

@@ -179,6 +179,7 @@ def test_json():
         "severity": "high",
         "sentence": "its error is made here: 15.0 dB alone, 14.0 dB with all before it",
         "advice": "qconfig(skip=['block.conv1']) keeps it in float, if nothing else is found here",
+        "path": "block.conv1",
     }
     assert json.loads(LayerReport(errors).to_json(indent=None)) == document
     assert LayerReport(errors).to_dict() == document

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from tests.report.records import layer, record, residual
 from tvm_book.report import LayerReport
 from tvm_book.report._grades import GRADES
-from tvm_book.report._layout import GAP, HEIGHT, fold, ranked
+from tvm_book.report._layout import HEIGHT, fold
+from tvm_book.report._ranks import GAP, ranked
 
 SVG = "{http://www.w3.org/2000/svg}"
 WIDTH = 100
@@ -40,7 +41,7 @@ def test_every_layer_is_drawn_once_and_lines_are_what_it_reads():
         ["stem", "conv2d · 41.0 dB"],
         ["block.conv1", "conv2d · 15.0 dB"],
         ["block.conv2", "conv2d · 41.0 dB"],
-        ["add@0", "41.0 dB"],
+        ["block", "add · 41.0 dB"],
         ["fc", "matmul · ∞ dB"],
     ]
     assert sorted(edges(root)) == [(0, 1), (0, 3), (1, 2), (2, 3), (3, 4), (4, 6), (5, 0)]
@@ -86,6 +87,16 @@ def test_tooltips_have_the_numbers():
         "isolated: 15.0 dB, cosine 0.99990",
         "accumulated: 14.0 dB, cosine 0.99980",
     ]
+
+    assert groups(root, "layer")[3].find(f"{SVG}title").text.splitlines()[:2] == [
+        "relax.add@0 (add), 1×4×8×8",
+        "in block",
+    ]
+
+
+def test_an_operator_without_a_path_is_named_once():
+    root = parsed(record(layer("relax.nn.relu@2", op="relu", path="")))
+    assert label(groups(root, "layer")[0]) == ["relu@2", "41.0 dB"]
 
 
 def test_odd_names_are_escaped_and_long_ones_cut():

@@ -175,6 +175,7 @@ def test_a_good_layer_needs_nothing():
         "severity": "none",
         "sentence": "41.0 dB alone, 40.0 dB with all before it",
         "advice": "nothing to do",
+        "path": "conv",
     }
 
 

@@ -30,7 +30,15 @@ def explain(errors: LayerErrors) -> Explanation:
 def _findings(position: int, layer: LayerError, errors: LayerErrors) -> list[Finding]:
     usual = severity(layer.isolated_sqnr_db)
     found = [
-        Finding(layer.name, position, kind, hint.severity or usual, hint.sentence, hint.advice)
+        Finding(
+            layer.name,
+            position,
+            kind,
+            hint.severity or usual,
+            hint.sentence,
+            hint.advice,
+            layer.path,
+        )
         for kind, rule in RULES
         for hint in rule(layer, errors)
     ]
@@ -40,7 +48,7 @@ def _findings(position: int, layer: LayerError, errors: LayerErrors) -> list[Fin
         f"{sqnr_text(layer.isolated_sqnr_db)} dB alone, "
         f"{sqnr_text(layer.accumulated_sqnr_db)} dB with all before it"
     )
-    return [Finding(layer.name, position, "fine", "none", sentence, "nothing to do")]
+    return [Finding(layer.name, position, "fine", "none", sentence, "nothing to do", layer.path)]
 
 
 def _weight(finding: Finding, layer: LayerError) -> tuple[int, float]:

@@ -37,6 +37,8 @@ class Finding:
         What was seen, with the numbers.
     advice : str
         What to do, with the option's name.
+    path : str
+        Of the layer in the source model, ``""`` if it is not known.
     """
 
     layer: str
@@ -45,6 +47,12 @@ class Finding:
     severity: str
     sentence: str
     advice: str
+    path: str = ""
+
+    @property
+    def where(self) -> str:
+        """The layer's name, and its path if that tells more."""
+        return self.layer if self.path in ("", self.layer) else f"{self.layer} in {self.path}"
 
 
 @dataclass(frozen=True, repr=False)
@@ -96,7 +104,7 @@ class Explanation(Sequence):
         heavy, light = self._split()
         lines = [self.summary]
         for finding in heavy[:SHOWN]:
-            head = f"{MARKS[finding.severity]} {finding.layer}: {finding.sentence}."
+            head = f"{MARKS[finding.severity]} {finding.where}: {finding.sentence}."
             lines += [_wrapped(head), _wrapped(f"  → {finding.advice}", 4)]
         if len(heavy) > SHOWN:
             lines.append(f"... and {plural(len(heavy) - SHOWN, 'more finding')} of this weight")
@@ -162,7 +170,8 @@ def _anchor(finding: Finding, prefix: str, named: set[int], tag: str) -> str:
     new = bool(prefix) and finding.position not in named
     named.add(finding.position)
     name = f' id="{html.escape(prefix)}{finding.position}"' if new else ""
-    return f"<{tag}{name}>{html.escape(finding.layer)}</{tag}>"
+    text = finding.where if tag == "strong" else finding.layer
+    return f"<{tag}{name}>{html.escape(text)}</{tag}>"
 
 
 def _wrapped(text: str, indent: int = 2) -> str:

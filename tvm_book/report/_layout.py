@@ -5,17 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import igraph
+from ._ranks import GAP, LANE, Place, ranked
 
-__all__ = ["Layout", "Line", "as_graph", "fold", "ranked"]
+__all__ = ["Layout", "Line", "fold"]
 
-GAP = 16  # between boxes side by side, in pixels
-STEP = 50  # from one rank to the next
+STEP = 50  # from one rank to the next, in pixels
 HEIGHT = 32  # of a box
-LANE = 7  # between lines that go from one column to the next
 MARGIN = 14
 WANTED = 0.8  # width by height: pages are higher than wide
 FEW = 8  # ranks in a column: fewer are not worth a fold
@@ -42,99 +38,6 @@ class Layout:
     lines: tuple[Line, ...]
     width: float
     height: float
-
-
-def as_graph(count: int, edges: Sequence[tuple[int, int]]) -> igraph.Graph:
-    """Return a directed graph of igraph, or say how to install it."""
-    try:
-        import igraph
-    except ImportError as error:
-        hint = 'drawing a network needs igraph: pip install "tvm-book[report]"'
-        raise ImportError(hint) from error
-    return igraph.Graph(count, edges, directed=True)
-
-
-def ranked(
-    count: int, edges: Sequence[tuple[int, int]], gap: float
-) -> tuple[list[tuple[float, int]], list[list[tuple[float, int]]]]:
-    """Give each box a rank below all that it reads, and a place in its rank.
-
-    Parameters
-    ----------
-    count : int
-        Of boxes; each edge goes from a lower number to a higher one.
-    edges : sequence of (int, int)
-    gap : float
-        Between the centres of neighbours, at least.
-
-    Returns
-    -------
-    boxes : list of (float, int)
-        Place and rank of each box.
-    paths : list of list of (float, int)
-        For each edge: places in the ranks from its source to its target.
-
-    Raises
-    ------
-    ImportError
-        igraph is not installed.
-    """
-    ranks = [0] * count
-    for source, target in sorted(edges, key=lambda edge: edge[1]):
-        ranks[target] = max(ranks[target], ranks[source] + 1)
-    for number in set(range(count)) - {target for _, target in edges}:  # right above its reader
-        below = [ranks[target] for source, target in edges if source == number]
-        ranks[number] = min(below, default=1) - 1
-    places, between = [0.0] * count, [[] for _ in edges]
-    right = 0.0
-    for members in as_graph(count, edges).connected_components("weak"):
-        # one by one: for several at once, igraph 1.0 numbers the lines of each from 0
-        index = {number: place for place, number in enumerate(members)}
-        inside = [number for number, edge in enumerate(edges) if edge[0] in index]
-        lines = [(index[edges[number][0]], index[edges[number][1]]) for number in inside]
-        layers = [ranks[number] for number in members]
-        placed = as_graph(len(members), lines).layout_sugiyama(layers=layers, hgap=gap, vgap=1)
-        points = [*placed, *(point for points in placed.edge_routing for point in points)]
-        shift = right - min(x for x, _ in points)
-        for number, (x, _) in zip(members, placed, strict=True):
-            places[number] = x + shift
-        for number, routed in zip(inside, placed.edge_routing, strict=True):
-            between[number] = [x + shift for x, _ in routed]
-        right = shift + max(x for x, _ in points) + gap
-    boxes = list(zip(places, ranks, strict=True))
-    passed = [
-        (x, ranks[edges[number][0]] + 1 + step)
-        for number, routed in enumerate(between)
-        for step, x in enumerate(routed)
-    ]
-    spread = _spread([*boxes, *passed], count, gap)
-    boxes, rest = spread[:count], iter(spread[count:])
-    paths = []
-    for (source, target), routed in zip(edges, between, strict=True):
-        paths.append([boxes[source], *(next(rest) for _ in routed), boxes[target]])
-    return boxes, paths
-
-
-def _spread(points: list[tuple[float, int]], boxes: int, gap: float) -> list[tuple[float, int]]:
-    """Move apart what stands too near in its rank: igraph takes its gap for a mean."""
-    spread = list(points)
-    for rank in {rank for _, rank in points}:
-        row = sorted(
-            (number for number, point in enumerate(points) if point[1] == rank),
-            key=lambda number: points[number],
-        )
-        places = [points[number][0] for number in row]
-        sizes = [gap if number < boxes else LANE for number in row]
-        apart = [(a + b) / 2 for a, b in zip(sizes, sizes[1:], strict=False)]
-        right, left = places.copy(), places.copy()
-        for i, need in enumerate(apart):
-            right[i + 1] = max(right[i + 1], right[i] + need)
-        for i, need in reversed(list(enumerate(apart))):
-            left[i] = min(left[i], left[i + 1] - need)
-        # each of the two keeps its distances, and so does what is halfway between
-        for number, a, b in zip(row, left, right, strict=True):
-            spread[number] = ((a + b) / 2, rank)
-    return spread
 
 
 def fold(
@@ -170,9 +73,7 @@ def fold(
     return Layout(*_moved(best, (smallest - best.width) / 2), smallest, best.height)
 
 
-def _cuts(
-    ranks: int, paths: list[list[tuple[float, int]]], columns: int
-) -> tuple[list[int], list[int]]:
+def _cuts(ranks: int, paths: list[list[Place]], columns: int) -> tuple[list[int], list[int]]:
     """Return the ranks at which columns begin, and how many lines cross there.
 
     Parts are nearly even, so that there are few such lines.
@@ -189,52 +90,77 @@ def _cuts(
     return [*cuts, ranks], [crossing[cut] for cut in cuts[1:]]
 
 
-def _placed(boxes, paths, edges, cuts, width) -> Layout:
+def _placed(
+    boxes: list[Place],
+    paths: list[list[Place]],
+    edges: Sequence[tuple[int, int]],
+    cuts: list[int],
+    width: float,
+) -> Layout:
     """Move the ranks between two cuts into a column of their own."""
-    column = [number for number in range(len(cuts) - 1) for _ in range(*cuts[number : number + 2])]
-    points = [point for path in paths for point in path] + boxes
-    spans = [[x for x, rank in points if column[rank] == c] for c in range(len(cuts) - 1)]
-    steps = [
-        (x, rank, number)
-        for number, path in enumerate(paths)
-        for (x, rank), (_, below) in zip(path, path[1:], strict=False)
-        if column[rank] != column[below]
-    ]
-    lanes = {}  # of the lines that leave a column, the rightmost has the shortest way
-    for c in range(len(cuts) - 1):
-        leaving = sorted((step for step in steps if column[step[1]] == c), reverse=True)
-        lanes |= {(number, c): lane for lane, (_, _, number) in enumerate(leaving)}
-    most = 1 + max(lanes.values(), default=-1)
-    top = MARGIN + HEIGHT / 2 + (LANE * most + MARGIN if most else 0)
-    shifts, right = [], float(MARGIN)
-    for c, span in enumerate(spans):
-        shifts.append(right + width / 2 - min(span))
-        right += max(span) - min(span) + width
-        leaving = sum(1 for _, c_from in lanes if c_from == c)
-        right += 2 * MARGIN + LANE * leaving if c + 1 < len(spans) else MARGIN
+    columns = _Columns(boxes, paths, cuts, width)
+    lines = tuple(
+        Line(source, target, columns.path(number, path))
+        for number, ((source, target), path) in enumerate(zip(edges, paths, strict=True))
+    )
+    points = tuple(columns.point(*box) for box in boxes)
+    return Layout(points, lines, columns.right, columns.bottom)
 
-    def place(x: float, rank: int) -> Point:
-        return x + shifts[column[rank]], top + (rank - cuts[column[rank]]) * STEP
 
-    def between(number: int, above: Point, below: Point, c: int) -> list[Point]:
-        lane, count = lanes[number, c], sum(1 for _, c_from in lanes if c_from == c)
-        gutter = shifts[c] + max(spans[c]) + width / 2 + MARGIN + LANE * lane
-        end = top + (cuts[c + 1] - cuts[c] - 1) * STEP + HEIGHT / 2 + MARGIN + LANE * lane
-        start = top - HEIGHT / 2 - MARGIN - LANE * (count - 1 - lane)
-        return [(above[0], end), (gutter, end), (gutter, start), (below[0], start)]
+class _Columns:
+    """Where the columns between cuts stand, with gutters between them for lines that go on."""
 
-    lines = []
-    for number, ((source, target), path) in enumerate(zip(edges, paths, strict=True)):
-        passed = [place(*path[0])]
-        for (_, rank), (x, below) in zip(path, path[1:], strict=False):
-            here = place(x, below)
-            if column[rank] != column[below]:
-                passed += between(number, passed[-1], here, column[rank])
-            passed.append(here)
-        lines.append(Line(source, target, tuple(passed)))
-    rows = max(end - begin for begin, end in zip(cuts, cuts[1:], strict=False))
-    bottom = top + (rows - 1) * STEP + HEIGHT / 2 + MARGIN + (LANE * most + MARGIN if most else 0)
-    return Layout(tuple(place(*box) for box in boxes), tuple(lines), right, bottom)
+    def __init__(self, boxes: list[Place], paths: list[list[Place]], cuts: list[int], width: float):
+        self._cuts = cuts
+        spans = list(zip(cuts, cuts[1:], strict=False))
+        self._column = [c for c, span in enumerate(spans) for _ in range(*span)]
+        self._lanes = [self._leaving(paths, c) for c in range(len(spans))]
+        most = max(map(len, self._lanes))
+        turn = MARGIN + LANE * most if most else 0  # above and below all columns
+        self._top = MARGIN + HEIGHT / 2 + turn
+        rows = max(end - begin for begin, end in spans)
+        self.bottom = self._top + (rows - 1) * STEP + HEIGHT / 2 + MARGIN + turn
+        self._shifts, self._gutters, self.right = [], [], 0.0
+        places = [place for path in paths for place in path] + boxes
+        for c, lanes in enumerate(self._lanes):
+            inside = [x for x, rank in places if self._column[rank] == c]
+            self._shifts.append(self.right + MARGIN + width / 2 - min(inside))
+            self._gutters.append(self._shifts[c] + max(inside) + width / 2 + MARGIN)
+            self.right = self._gutters[c] + LANE * len(lanes)
+
+    def _leaving(self, paths: list[list[Place]], column: int) -> list[int]:
+        """Return the lines that go on in the next column; the rightmost has the shortest way."""
+        steps = [
+            (x, number)
+            for number, path in enumerate(paths)
+            for (x, rank), (_, below) in zip(path, path[1:], strict=False)
+            if self._column[rank] == column < self._column[below]
+        ]
+        return [number for _, number in sorted(steps, reverse=True)]
+
+    def point(self, x: float, rank: int) -> Point:
+        """Return where a place is, in pixels."""
+        column = self._column[rank]
+        return x + self._shifts[column], self._top + (rank - self._cuts[column]) * STEP
+
+    def path(self, number: int, path: list[Place]) -> tuple[Point, ...]:
+        """Return the points of a line, with corners where it changes the column."""
+        points = [self.point(*path[0])]
+        for (_, rank), place in zip(path, path[1:], strict=False):
+            column, point = self._column[rank], self.point(*place)
+            if column != self._column[place[1]]:
+                points += self._around(number, column, points[-1][0], point[0])
+            points.append(point)
+        return tuple(points)
+
+    def _around(self, number: int, column: int, x: float, to_x: float) -> list[Point]:
+        lane = self._lanes[column].index(number)
+        inner = len(self._lanes[column]) - 1 - lane
+        rows = self._cuts[column + 1] - self._cuts[column]
+        low = self._top + (rows - 1) * STEP + HEIGHT / 2 + MARGIN + LANE * lane
+        high = self._top - HEIGHT / 2 - MARGIN - LANE * inner
+        gutter = self._gutters[column] + LANE * lane
+        return [(x, low), (gutter, low), (gutter, high), (to_x, high)]
 
 
 def _moved(layout: Layout, by: float) -> tuple[tuple[Point, ...], tuple[Line, ...]]:

@@ -10,8 +10,9 @@ from .._files import write_file
 from .._text import shape_text
 from ..quantize._layer_error import LayerError, LayerErrors
 from ..viz._style import TEXT
+from ._edges import edges_of, order_of
 from ._grades import GRADES, grade, sqnr_text
-from ._layout import HEIGHT, Layout, Line, Point, as_graph, fold
+from ._layout import HEIGHT, Layout, Line, Point, fold
 from ._names import cut, plain, short_names
 
 __all__ = ["ERRORS", "Network", "draw"]
@@ -21,13 +22,11 @@ ERRORS = {
     "accumulated": "error of each result, with all before it",
 }
 LETTER = 6.3  # pixels, of a bold font of 10
-OPERATOR = 14  # letters of an operator
+OPERATOR = 20  # letters of an operator
 LONGEST = 22  # letters of a name
 PILL = 18  # height of an input or output
 LEGEND = 46  # pixels above the network
 SWATCH = 108  # pixels for a grade in the legend
-IMPLIED = 0.25  # of the lines: where most layers read all before them, a picture shows nothing
-NEAR = 3  # ranks; an input that is read further down is drawn there once more
 
 
 @dataclass(frozen=True, repr=False)
@@ -90,10 +89,10 @@ def draw(errors: LayerErrors, error: str = "isolated", prefix: str = "") -> Netw
     """
     if error not in ERRORS:
         raise ValueError(f"error is {error!r}; choose from {', '.join(ERRORS)}")
-    labels = short_names([layer.name for layer in errors.layers], LONGEST)
-    pills, edges, hidden = _edges(errors)
+    labels = short_names([layer.path or layer.name for layer in errors.layers], LONGEST)
+    pills, edges, hidden = edges_of(errors)
     count = len(errors.layers) + len(pills)
-    order = _order(count, edges)
+    order = order_of(count, edges)
     seconds = [_second_line(layer, error) for layer in errors.layers]
     letters = [9, *map(len, labels), *(0.85 * len(text) for text in seconds)]
     width = max(letters) * LETTER + 12
@@ -123,56 +122,10 @@ def draw(errors: LayerErrors, error: str = "isolated", prefix: str = "") -> Netw
 _EMPTY = Layout((), (), SWATCH * len(GRADES) + 20, 10)
 
 
-def _edges(errors: LayerErrors) -> tuple[list[str], list[tuple[int, int]], int]:
-    """Return inputs and outputs, numbered after the layers; lines; how many are left out."""
-    count = len(errors.layers)
-    read = [(source, target) for target, x in enumerate(errors.layers) for source in x.reads]
-    edges = _drawable(count, list(dict.fromkeys(read)))
-    hidden = len(set(read)) - len(edges)
-    pills: list[str] = []
-
-    def pill(name: str) -> int:
-        pills.append(name)
-        return count + len(pills) - 1
-
-    ranks = [0] * count
-    for source, target in edges:
-        ranks[target] = max(ranks[target], ranks[source] + 1 if source >= 0 else 0)
-    top = pill("input") if any(source < 0 for source, _ in edges) else -1
-    lines = []
-    for source, target in edges:
-        if source < 0:
-            source = top if ranks[target] <= NEAR else pill("input")
-        lines.append((source, target))
-    lines += [(position, pill("output")) for position in errors.outputs if position >= 0]
-    return pills, lines, hidden
-
-
-def _drawable(count: int, edges: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Leave out lines that follow from others, if they are so many that nobody could follow."""
-    graph = as_graph(count + 1, [(source % (count + 1), target) for source, target in edges])
-    kept = []
-    for source, target in edges:
-        others = set(graph.predecessors(target)) - {source % (count + 1)}
-        if not others & set(graph.subcomponent(source % (count + 1), mode="out")):
-            kept.append((source, target))
-    return kept if len(edges) - len(kept) > IMPLIED * len(edges) else edges
-
-
-def _order(count: int, edges: list[tuple[int, int]]) -> dict[int, int]:
-    """Return a number for each box, larger than those of what it reads; inputs come first."""
-    targets = {target for _, target in edges}
-    sources = {source for source, _ in edges}
-    first = [n for n in range(count) if n in sources and n not in targets]
-    last = [n for n in range(count) if n in targets and n not in sources]
-    rest = [n for n in range(count) if n not in {*first, *last}]
-    return {old: new for new, old in enumerate([*first, *rest, *last])}
-
-
 def _second_line(layer: LayerError, error: str) -> str:
-    """Return the error, and the operator unless the layer's name already has it."""
+    """Return the error, and the operator unless the first line already has it."""
     value = f"{sqnr_text(getattr(layer, f'{error}_sqnr_db'))} dB"
-    named = plain(layer.name).startswith(f"{layer.op}@")
+    named = plain(layer.path or layer.name).startswith(f"{layer.op}@")
     return value if named else f"{cut(layer.op, OPERATOR)} · {value}"
 
 
@@ -193,6 +146,7 @@ def _box(layer: LayerError, lines: tuple[str, str], place: Point, width: float, 
 def _tooltip(layer: LayerError) -> str:
     lines = [
         f"{layer.name} ({layer.op}), {shape_text(layer.shape)}",
+        *([f"in {layer.path}"] if layer.path not in ("", layer.name) else []),
         f"isolated: {sqnr_text(layer.isolated_sqnr_db)} dB, cosine {layer.isolated_cosine:.5f}",
         f"accumulated: {sqnr_text(layer.accumulated_sqnr_db)} dB, "
         f"cosine {layer.accumulated_cosine:.5f}",
