@@ -247,6 +247,14 @@ def test_global_scale_is_not_calibrated():
     assert [operand.calibrated for operand in conv.operands] == [False, True]
 
 
+def test_a_layer_that_alone_was_calibrated():
+    options = {"skip_conv_layers": [], "calibrate_layers": {"relax.nn.conv2d@0": "percentile"}}
+    _, _, errors = measured(Residual, (1, 3, 6, 6), **options)
+    first, *others = errors.layers
+    assert first.operands[0].calibrated
+    assert not any(x.calibrated for layer in others for x in layer.operands if x.kind == "input")
+
+
 def test_models_that_bring_their_grids():
     builder = tvm.relax.BlockBuilder()
     x = tvm.relax.Var("x", tvm.relax.TensorType((1, 4), "float32"))

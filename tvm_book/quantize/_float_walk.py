@@ -16,7 +16,9 @@ from ._graph import Graph, module_path, op_name, operands, to_numpy
 from ._layer_error import Operand
 from ._layers import LAYERS
 from ._operand_watch import OperandWatch
+from .calibrate._algorithms import algorithm_of
 from .calibrate._grid import SIMULATED
+from .calibrate._modes import activation_vars, calibration_modes
 from .corrections import layers_with_bias, on_steps, rounded_layers
 from .recipe import Recipe
 
@@ -53,6 +55,7 @@ class FloatWalk:
             heavy[number]: torch.from_numpy(x) for number, x in corrections.errors.items()
         }
         self._with_bias = layers_with_bias(self.graph)
+        self._constant = _constant_grids(self.graph, recipe)
         steps = {self.graph.bindings[heavy[n]].args[1]: x for n, x in corrections.steps.items()}
         self._watches: dict[relax.Var, OperandWatch] = {}
         self._weights: dict[relax.Var, torch.Tensor] = {}
@@ -131,12 +134,9 @@ class FloatWalk:
         """Return what was seen of the operands of a layer so far."""
         is_stored = self._recipe.config.scheme == "affine"
         return tuple(
-            self._watches[var].result(self._source(var), is_stored, self._is_calibrated(var))
+            self._watches[var].result(self._source(var), is_stored, var not in self._constant)
             for var in layer.roundings
         )
-
-    def _is_calibrated(self, var: relax.Var) -> bool:
-        return var in self._weights or self._recipe.calibrated_by != "global_scale"
 
     def _source(self, var: relax.Var) -> str:
         """Name what makes a rounded tensor: a layer, else an operator, an input or a constant."""
@@ -148,3 +148,12 @@ class FloatWalk:
         if x in self.graph.bindings:
             return module_path(x) or op_name(self.graph.bindings[x]).removeprefix("relax.")
         return x.name
+
+
+def _constant_grids(graph: Graph, recipe: Recipe) -> set[relax.Var]:
+    """Activations whose grid no data decided; a model that brings its grids has none of them."""
+    if not recipe.grids:
+        return set()
+    modes = calibration_modes(graph, recipe.config)
+    pairs = zip(activation_vars(graph), modes, strict=True)
+    return {var for var, mode in pairs if not algorithm_of(mode).passes}

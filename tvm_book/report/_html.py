@@ -13,6 +13,7 @@ from ._grades import GRADES, grade
 
 __all__ = ["page", "table"]
 
+COMMON = ("op", "shape")  # stand below the name: a page of a book is narrow
 LONGEST_BAR = 50.0  # dB at which a bar has no length; it is full at 0 dB
 BARS = ("isolated_sqnr_db", "accumulated_sqnr_db")
 KEY = "The longer a bar, the larger the error: " + ", ".join(
@@ -38,12 +39,14 @@ def table(rows: Iterable[dict[str, Any]], title: str, prefix: str) -> str:
     Its colours and its lines show on light and on dark pages.
     """
     head = "".join(
-        f'<th style="text-align: {_side(right)}; white-space: nowrap">{html.escape(heading)}</th>'
-        for heading, _, _, right in COLUMNS
+        f'<th style="text-align: {_side(right)}">{html.escape(heading)}</th>'
+        for heading, key, _, right in COLUMNS
+        if key not in COMMON
     )
     body = "".join(f"<tr>{_cells(row, prefix)}</tr>" for row in rows)
     return (
-        f'<div style="overflow-x: auto"><table class="table dataframe"><caption>'
+        f'<div style="overflow-x: auto"><table class="table dataframe">'
+        '<caption style="text-align: left; caption-side: top">'
         f"{html.escape(title)}<br><small>{html.escape(KEY)}.</small></caption>"
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )
@@ -51,13 +54,18 @@ def table(rows: Iterable[dict[str, Any]], title: str, prefix: str) -> str:
 
 def _cells(row: dict[str, Any], prefix: str) -> str:
     cells = []
-    for _, key, text, right in COLUMNS:
-        shown = html.escape(text(row[key]))
+    texts = {key: html.escape(text(row[key])) for _, key, text, _ in COLUMNS}
+    for _, key, _, right in COLUMNS:
+        if key in COMMON:
+            continue
+        shown = texts[key]
+        if key == "layer":
+            shown += f"<br><small>{' · '.join(texts[other] for other in COMMON)}</small>"
         if key in BARS:
             shown = _bar(row[key], shown)
         if key == "finding":
             shown = f'<a href="#{html.escape(prefix)}{row["position"]}">{shown}</a>'
-        wrap = "overflow-wrap: anywhere" if key == "layer" else "white-space: nowrap"
+        wrap = "overflow-wrap: anywhere; min-width: 12em" if key == "layer" else ""
         cells.append(f'<td style="text-align: {_side(right)}; {wrap}">{shown}</td>')
     return "".join(cells)
 
@@ -67,13 +75,13 @@ def _bar(sqnr_db: float, text: str) -> str:
     each = grade(sqnr_db)
     share = 0.0 if math.isnan(sqnr_db) else 1 - max(0.0, min(1.0, sqnr_db / LONGEST_BAR))
     bar = (
-        f'<span style="width: {80 * share:.0f}px; height: 8px; box-sizing: border-box; '
+        f'<span style="width: {3 * share:.1f}em; height: 8px; box-sizing: border-box; '
         f'background: {each.fill}; border: 1px solid {TEXT}"></span>'
         if share > 0
         else ""
     )
     line = "display: flex; justify-content: flex-end; align-items: center; gap: 6px"
-    return f'<div title="{each.name}" style="{line}; min-width: 120px">{bar}{text}</div>'
+    return f'<div title="{each.name}" style="{line}; min-width: 6em">{bar}{text}</div>'
 
 
 def _side(right: bool) -> str:
