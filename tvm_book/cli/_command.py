@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import sys
 import traceback
@@ -13,7 +12,7 @@ from typing import Any
 
 import click
 
-from ._output import first_line
+from ._output import first_line, silence
 
 __all__ = ["Command", "Failure", "Group", "interrupted"]
 
@@ -84,14 +83,12 @@ class Command(_Shown, click.Command):
         ctx.meta[_RECEIVED] = received
         try:
             with _signals(received), _short_warnings():
-                result = super().invoke(ctx)
-                sys.stdout.flush()
-                return result
+                return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit):
             if not received:
                 raise
         except BrokenPipeError:
-            _silence(sys.stdout)
+            silence()
             raise click.exceptions.Exit(NOBODY_READS) from None
         except BaseException as error:
             # Libraries may have made another error of the interrupt.
@@ -147,8 +144,6 @@ def _short_warnings() -> Iterator[None]:
 
 
 def _message(error: Exception) -> str:
-    if _is_full(sys.stdout):
-        return f"the output cannot be written: {getattr(error, 'strerror', None) or error}"
     if isinstance(error, MemoryError):
         return "there is not enough memory"
     if isinstance(error, OSError) and error.strerror:
@@ -159,19 +154,3 @@ def _message(error: Exception) -> str:
     if isinstance(error, EXPECTED):
         return text
     return f"unexpected {type(error).__name__}: {text}; --debug shows where"
-
-
-def _is_full(stream: Any) -> bool:
-    """Whether a stream takes no more; if so, what waits in it is dropped."""
-    try:
-        stream.flush()
-    except OSError:
-        _silence(stream)
-        return True
-    return False
-
-
-def _silence(stream: Any) -> None:
-    """Let Python's own flush at exit succeed."""
-    with contextlib.suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

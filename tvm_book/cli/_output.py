@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import math
+import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-if TYPE_CHECKING:
-    from rich.console import Console
-
-__all__ = ["console", "first_line", "note", "print_json", "print_table", "to_json"]
+__all__ = ["first_line", "note", "print_json", "print_table", "show", "silence", "to_json"]
 
 WIDE = 160  # columns where there is no terminal
 
@@ -36,12 +35,43 @@ def note(text: str) -> None:
     click.echo(f"note: {text}", err=True)
 
 
-def console() -> Console:
-    """Return where tables go: stdout, coloured on a terminal alone."""
+def show(*things: Any) -> None:
+    """Print texts, and what rich can print, on stdout; coloured on a terminal alone.
+
+    Raises
+    ------
+    BrokenPipeError
+        Nobody reads.
+    RuntimeError
+        It cannot be written.
+    """
     from rich.console import Console
 
+    class Plain(Console):
+        def on_broken_pipe(self) -> None:  # which would end the process
+            raise BrokenPipeError
+
     width = None if sys.stdout.isatty() else WIDE
-    return Console(file=sys.stdout, width=width, highlight=False, markup=False)
+    out = Plain(file=sys.stdout, width=width, highlight=False, markup=False)
+    try:
+        for thing in things:
+            if isinstance(thing, str):
+                sys.stdout.write(f"{thing}\n")
+            else:
+                out.print(thing)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        silence()
+        raise
+    except OSError as error:
+        silence()
+        raise RuntimeError(f"the output cannot be written: {error.strerror}") from error
+
+
+def silence() -> None:
+    """Drop what waits to be written, so that Python's own flush at exit succeeds."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
@@ -56,12 +86,11 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]
         )
     for row in rows:
         table.add_row(*map(str, row))
-    click.echo(title)
-    console().print(table)
+    show(title, table)
 
 
 def to_json(value: Any) -> Any:
-    """Return what JSON can hold; numbers that are not finite become ``"NaN"``, ``"Infinity"``.
+    """Return what JSON can hold; NaN becomes None, infinities ``"Infinity"`` and the like.
 
     Examples
     --------
@@ -78,7 +107,7 @@ def to_json(value: Any) -> Any:
     if isinstance(value, list | tuple | set | frozenset):
         return [to_json(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
-        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+        return None if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     if value is None or isinstance(value, bool | int | float | str):
         return value
     return str(value) if isinstance(value, PurePath) else repr(value)
@@ -86,4 +115,4 @@ def to_json(value: Any) -> Any:
 
 def print_json(document: Any) -> None:
     """Print one JSON document, in ASCII."""
-    click.echo(json.dumps(to_json(document), indent=2, allow_nan=False))
+    show(json.dumps(to_json(document), indent=2, allow_nan=False))

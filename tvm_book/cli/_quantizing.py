@@ -12,7 +12,7 @@ import click
 
 from ._data import count_samples, cut, read_npz
 from ._describe import describe_recipe
-from ._folder import MODEL, RECIPE, SUMMARY
+from ._folder import MODEL, PAGE, RECIPE, SUMMARY
 from ._output import to_json
 from ._progress import stage
 
@@ -59,6 +59,7 @@ class Job:
     settings: tuple[tuple[str, Any], ...]
     recipe: Path | None
     compile: bool
+    html: bool
     batch_size: int | None
     shapes: tuple[tuple[str, tuple[int, ...]], ...]
     isa: str | None
@@ -67,6 +68,8 @@ class Job:
 
     def run(self, folder: Path) -> dict[str, Any]:
         """Quantize, and write the results into a folder; return what ``report.json`` holds."""
+        if self.html and not self.calibration:
+            raise click.UsageError("--html looks at data: give --calibration")
         config = None if self.recipe else self._config()
         files = {path: read_npz(path) for path in self.calibration}
         recipe = self._read_recipe()
@@ -81,6 +84,8 @@ class Job:
         if batches:
             with stage("checking", self.seconds):
                 check = _check(model, run, outputs, batches)
+        if self.html:
+            self._write_page(folder / PAGE, model, batches, recipe)
         summary = {
             "model": self.model,
             "calibration": list(self.calibration),
@@ -161,6 +166,15 @@ class Job:
             run.save(folder / MODEL)
         run = tvm_book.load(folder / MODEL, threads=self.threads)
         return run, run.outputs
+
+    def _write_page(
+        self, path: Path, model: FloatModel, batches: list[dict[str, np.ndarray]], recipe: Recipe
+    ) -> None:
+        from ..report import layerwise
+
+        with stage("reporting", self.seconds):
+            found = layerwise(model.mod, data=batches, params=model.params, recipe=recipe)
+        found.to_html(path)
 
 
 def _check(model: FloatModel, run: Any, specs: Any, batches: list) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ import click
 from . import _options
 from ._command import Command
 from ._data import cut, random_batch, read_npz
-from ._output import console, print_json, print_table
+from ._output import print_json, print_table, show
 from ._progress import stage
 
 if TYPE_CHECKING:
@@ -103,9 +103,7 @@ def bench(
     used = next(iter(runs.values())).threads
     print_table(f"{rounds} rounds, threads {used}", COLUMNS, rows)
     for name, found in profiles.items():
-        click.echo(f"\n{name}")
-        console().print(found)
-        click.echo(found.explain())
+        show(f"\n{name}", found, found.explain())
 
 
 def _runs(paths: tuple[Path, ...], wishes: Any) -> dict[str, CompiledModel]:
@@ -150,7 +148,7 @@ def _row(name: str, run: CompiledModel, times: Benchmark, ratio: float) -> dict[
         "model": name,
         "isa": run.isa,
         "threads": run.threads,
-        "inputs": run.inputs,
+        "inputs": [str(spec) for spec in run.inputs],
         "median_ms": times.median,
         "min_ms": times.min,
         "max_ms": times.max,

@@ -53,7 +53,7 @@ def compare(
     SQNR. Each takes the data in batches of its own size. Top-1 agreement is the share of samples
     for which both rate the same class highest; it stands for outputs (samples, classes).
 
-    In JSON, numbers that are not finite are the strings "Infinity", "-Infinity" and "NaN".
+    In JSON, infinite numbers are the strings "Infinity" and "-Infinity", and NaN is null.
     """
     from ._measure import COLUMNS, differences, outputs, rows
     from ._models import Wishes, run

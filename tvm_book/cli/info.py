@@ -9,7 +9,7 @@ import click
 
 from . import _options
 from ._command import Command
-from ._output import console, print_json, print_table
+from ._output import print_json, print_table, show
 
 __all__ = ["info"]
 
@@ -65,10 +65,9 @@ def _tell(found: dict[str, Any]) -> None:
     """Print what JSON would hold: a line for each value, a table for each list of records."""
     tables = {key: value for key, value in found.items() if _is_table(value)}
     width = max(len(key) for key in found)
-    out = console()
     for key, value in found.items():
         if key not in tables and value is not None:
-            out.print(f"{_words(key):<{width}}  {_text(value)}")
+            show(f"{_words(key):<{width}}  {_text(value)}")
     for key, value in tables.items():
         columns = [f">{name}" if _counts(value, name) else name for name in value[0]]
         cells = [[_text(row[name]) for name in value[0]] for row in value]

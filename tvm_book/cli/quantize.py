@@ -10,7 +10,7 @@ import click
 from . import _options
 from ._command import Command
 from ._folder import new_folder
-from ._output import console, print_json, print_table
+from ._output import print_json, print_table, show
 from ._quantizing import SETTING, Job
 
 __all__ = ["quantize"]
@@ -59,6 +59,7 @@ EXAMPLES = (
 )
 @click.option("--recipe", type=_options.FILE, help="Quantize as this recipe says, without data.")
 @click.option("--compile/--no-compile", default=True, help="Whether to write model.so.")
+@click.option("--html", is_flag=True, help="Write report.html too; takes as long again.")
 @_options.batch_size
 @_options.shape
 @_options.isa
@@ -78,7 +79,8 @@ def quantize(
 
     In the folder are model.so, which runs on this kind of CPU, by tvm_book.load("out/model.so")(x);
     recipe.safetensors, what was decided, for --recipe and for tvm-book report; and report.json,
-    with versions, options, sizes, and how far the outputs are from float.
+    with versions, options, sizes, and how far the outputs are from float. With --html comes
+    report.html, which shows each layer.
 
     The outputs of model.so are compared with those of the float model on the calibration data. The
     folder is complete or not there: an error or Ctrl-C leaves nothing behind.
@@ -102,12 +104,11 @@ def _tell(output: Path, summary: dict[str, Any]) -> None:
     from ._measure import COLUMNS, rows
 
     sizes = ", ".join(f"{name} {size / 1024:.0f} KiB" for name, size in summary["bytes"].items())
-    out = console()
-    out.print(f"{output}: {sizes}")
+    show(f"{output}: {sizes}")
     layers = summary["layers"]
-    out.print(f"{layers['int8']} of {layers['all']} operators quantized")
+    show(f"{layers['int8']} of {layers['all']} operators quantized")
     if summary["check"] is None:
-        out.print("not compared with the float model: there is no --calibration data")
+        show("not compared with the float model: there is no --calibration data")
     else:
         title = f"against float, {summary['samples']} samples"
         print_table(title, COLUMNS, rows(summary["check"]))

@@ -9,7 +9,7 @@ import click
 from . import _options
 from ._command import Command
 from ._data import cut, read_npz
-from ._output import console, print_json
+from ._output import print_json, show
 from ._progress import stage
 
 __all__ = ["report"]
@@ -61,5 +61,4 @@ def report(
     if as_json:
         print_json(found.to_dict())
     else:
-        console().print(found)
-        click.echo(f"\n{found.explain()}")
+        show(found, f"\n{found.explain()}")
