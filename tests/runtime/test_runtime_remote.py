@@ -1,6 +1,7 @@
 """Models on another machine: the same bits over a socket, and no process left behind."""
 
 import dataclasses
+import importlib.util
 import os
 import signal
 import socket
@@ -20,10 +21,10 @@ from tvm.script import relax as R
 from tvm.support import cc
 
 import tvm_book
-from tvm_book import quantize, runtime
+from tvm_book import backend, quantize, runtime
 from tvm_book.frontend import from_pytorch
 from tvm_book.runtime import _remote
-from tvm_book.runtime.server import LocalServer
+from tvm_book.runtime.server import LocalServer, main
 
 FOLDER = Path(tvm_book.__file__).parents[1]
 SHAPE = (1, 3, 16, 16)
@@ -110,8 +111,6 @@ def test_several_models_in_one_session(model, saved, session):
 
 
 def test_threads_are_those_of_the_other_machine(saved, session):
-    import tvm_book.backend as backend
-
     cores = backend.available_threads()
     assert runtime.upload(saved, session, threads=10**6).threads == cores
     assert runtime.upload(saved, session).threads == min(backend.default_threads(), cores)
@@ -239,3 +238,11 @@ def test_a_server_that_does_not_start():
     with pytest.raises(TimeoutError, match="did not start within 0.01 s: raise timeout="):
         LocalServer(timeout=0.01)
     assert {p.pid for p in psutil.Process(os.getpid()).children()} <= before
+
+
+@pytest.mark.parametrize("missing", ["cloudpickle", "psutil"])
+def test_packages_that_tvm_only_suggests_are_asked_for(missing, monkeypatch):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda n: None if n == missing else find(n))
+    with pytest.raises(SystemExit, match=rf'needs {missing}: pip install "apache-tvm\[rpc\]"'):
+        main([])

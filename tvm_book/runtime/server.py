@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib.util
 import json
 import multiprocessing
 import os
@@ -143,6 +144,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--key", default="", help="what clients have to call it")
     parser.add_argument("--until-eof", action="store_true", help="end when standard input ends")
     options = parser.parse_args(arguments)
+    for name in ("cloudpickle", "psutil"):  # which TVM imports without depending on them
+        if importlib.util.find_spec(name) is None:
+            raise SystemExit(f'a server needs {name}: pip install "apache-tvm[rpc]"')
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     server = rpc.Server(
         options.host,
