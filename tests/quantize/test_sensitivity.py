@@ -39,6 +39,15 @@ class Net(nn.Module):
         return self.fc(x.flatten(1))
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    """So small is this network that threads would only wait for one another."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="module")
 def net():
     with torch.random.fork_rng():
@@ -199,7 +208,7 @@ def tuple_model():
         ({"dataset": []}, ValueError, "dataset has no batch"),
         ({"config": {}}, TypeError, "config is a dict; make one with qconfig"),
         ({"metric": "cosine"}, ValueError, "no metric 'cosine'; there are cosine_similarity"),
-        ({"metric": "l2"}, ValueError, "no metric 'l2'; did you mean 'l2_loss'"),
+        ({"metric": "l2loss"}, ValueError, "no metric 'l2loss'; did you mean 'l2_loss'"),
         ({"metric": 3}, TypeError, "metric is a int; give a name"),
         ({"metric": lambda a, b: "x"}, TypeError, "returned a str; return one number"),
         ({"metric": lambda a, b: math.nan}, ValueError, "returned NaN"),

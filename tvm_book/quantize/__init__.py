@@ -17,6 +17,7 @@ from .presets import PRESETS
 from .qdq import realize_grids
 from .recipe import Recipe
 from .rules import Rule
+from .search import search
 from .sensitivity import sensitivity
 
 __all__ = [
@@ -34,5 +35,6 @@ __all__ = [
     "realize_grids",
     "rounded_tensors",
     "rules",
+    "search",
     "sensitivity",
 ]

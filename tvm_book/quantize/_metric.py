@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from ..testing import metric as metrics
 
-__all__ = ["Metric", "metric_of"]
+__all__ = ["Metric", "metric_of", "plain"]
 
 _LOSSES = ("l2_loss", "max_abs_error", "mean_abs_error", "relative_l2")
 _NAMES = ("cosine_similarity", "sqnr_db", "top_k_agreement", *_LOSSES)
@@ -42,6 +43,13 @@ class Metric(NamedTuple):
                 f"metric {self.name} returned NaN; return a number for every output of the model"
             )
         return value
+
+
+def plain(value: Any) -> Any:
+    """Replace an infinite number, for which JSON has no word, by a string that ``float`` reads."""
+    if isinstance(value, float) and math.isinf(value):
+        return "Infinity" if value > 0 else "-Infinity"
+    return value
 
 
 def metric_of(metric: str | Callable[..., Any]) -> Metric:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import tvm
@@ -22,7 +23,7 @@ from .corrections import Corrections
 from .qdq import has_grids, realize_grids
 from .recipe import Recipe
 
-__all__ = ["quantize"]
+__all__ = ["finish", "quantize"]
 
 
 def quantize(
@@ -104,10 +105,26 @@ def quantize(
         batches = check_dataset(dataset, inputs, mode)
         looks_again = config.bias_correction or config.weight_rounding == "compensated"
         batches = batches.repeatable() if looks_again else batches
+    return finish(
+        mod, annotated, config, batches, partial(Calibrate.as_pass, config, batches, statistics)
+    )
+
+
+def finish(
+    mod: IRModule,
+    annotated: IRModule,
+    config: QConfig,
+    batches: Iterable[Mapping[str, Any]] | None,
+    calibrate: Callable[[Callable[[list[Grid]], None]], tvm.transform.Pass],
+) -> IRModule:
+    """Go on from an annotated module to the result, which knows its recipe.
+
+    ``calibrate(keep)`` returns the pass that sets the grids, and that tells ``keep`` which.
+    """
     grids: list[Grid] = []
     corrections: list[Corrections] = []
     passes = [
-        Calibrate.as_pass(config, batches, statistics, grids.extend),
+        calibrate(grids.extend),
         *correction_passes(config, batches, corrections.append),
         *integer_passes(config),
     ]

@@ -86,6 +86,7 @@ def _measure(
 
 
 def compensate_layer(rounding: relax.Call, axis: int, moments) -> np.ndarray:
+    """Return the steps of a weight's rounding, whose grid is set, as `compensated` finds them."""
     weight, scale, low, high = map(to_numpy, rounding.args)
     rows = np.moveaxis(weight, axis, 0)
     spacing = scale.reshape(-1, 1) if scale.size > 1 else scale.reshape(())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import json
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass
@@ -19,7 +18,7 @@ from tvm import IRModule
 from .._text import as_text, plural
 from ..testing.metric import sqnr_db
 from ._find_layers import operations
-from ._metric import metric_of
+from ._metric import metric_of, plain
 from ._passes import annotate_passes
 from ._subject import check_subject
 from .bias_correction import first_batches
@@ -122,7 +121,7 @@ class Sensitivity:
         indent : int or None, optional
             Spaces a level; None writes a single line.
         """
-        rows = [{key: _plain(x) for key, x in row.items()} for row in self.rows()]
+        rows = [{key: plain(x) for key, x in row.items()} for row in self.rows()]
         document = {"metric": self.metric, "samples": self.samples, "layers": rows}
         return json.dumps(document, indent=indent, ensure_ascii=False, allow_nan=False)
 
@@ -161,12 +160,6 @@ class Sensitivity:
             for layer in self.layers
         ]
         return f"<p>{html.escape(self._title())}</p>{table(rows)._repr_html_()}"
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, float) and math.isinf(value):
-        return "Infinity" if value > 0 else "-Infinity"
-    return value
 
 
 def sensitivity(
@@ -223,7 +216,7 @@ def sensitivity(
     ...     _ = builder.emit_func_output(z)
     >>> config = quantize.QConfig(skip_dense_layer=False, calibrate_mode="minmax")
     >>> data = [{"x": np.random.default_rng(0).standard_normal((8, 4)).astype("float32")}]
-    >>> found = quantize.sensitivity(builder.get(), None, data, config)
+    >>> found = sensitivity(builder.get(), None, data, config)
     >>> [layer.selector for layer in found]
     ['relax.matmul@0', 'relax.matmul@1']
     """

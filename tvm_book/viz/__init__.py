@@ -2,6 +2,7 @@
 
 from ._images import show_images
 from ._layer_errors import plot_layer_errors
+from ._pareto import plot_pareto
 from ._roofline import plot_roofline
 from ._side_by_side import side_by_side
 from ._style import COLORS, style
@@ -13,6 +14,7 @@ __all__ = [
     "COLORS",
     "Table",
     "plot_layer_errors",
+    "plot_pareto",
     "plot_roofline",
     "plot_thresholds",
     "plot_times",

@@ -86,8 +86,12 @@ def observe_pass(
     config: QConfig,
     batches: Batches,
     statistics: Statistics,
+    patience: float | None = None,
 ) -> Statistics:
-    """Go through the data once more; ``statistics`` stay as they are."""
+    """Go through the data once more; ``statistics`` stay as they are.
+
+    ``patience`` is how many seconds pass before a progress bar appears.
+    """
     statistics = statistics.next_pass()
     chunk = config.calibrate_chunk_by if config.calibrate_chunk_by > 0 else max(len(calls), 1)
     starts = range(0, len(calls), chunk)
@@ -96,7 +100,7 @@ def observe_pass(
         for start in starts
     ]
     label = f"calibrate ({statistics.name}, pass {statistics.passes_done + 1})"
-    with closing(track(batches, label, batches.length())) as items:
+    with closing(track(batches, label, batches.length(), patience)) as items:
         for batch in items:
             for start, evaluator in zip(starts, evaluators, strict=True):
                 evaluator.run(

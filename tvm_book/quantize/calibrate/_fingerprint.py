@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Any
+
+from tvm import relax
 
 from .._graph import Graph, op_name, operands, to_numpy
 
-__all__ = ["fingerprint"]
+__all__ = ["fingerprint", "value_keys"]
+
+_MARKERS = ("relax.annotation.", "relax.qnn.simulated_quantize")
 
 
 def fingerprint(graph: Graph) -> str:
@@ -36,16 +41,62 @@ def fingerprint(graph: Graph) -> str:
     numbers = {param: f"p{number} {param.ty}" for number, param in enumerate(graph.params)}
     for var in [*graph.post_order(), None]:
         expr = graph.output if var is None else graph.bindings[var]
-        about = [op_name(expr), *(str(getattr(expr, name, "")) for name in ("attrs", "index"))]
-        about += [str(arg) for arg in getattr(expr, "args", ()) if not list(operands(arg))]
-        about += [str(getattr(var, "ty", ""))]
-        digest.update("\n".join(about).encode())
+        digest.update(_about(expr, var).encode())
         for leaf in operands(expr):
             if leaf in numbers:
                 digest.update(numbers[leaf].encode())
             else:
-                value = to_numpy(leaf)
-                digest.update(f"{value.dtype} {value.shape}".encode())
-                digest.update(value.tobytes())
+                _add_constant(digest, leaf)
         numbers[var] = str(len(numbers))
     return digest.hexdigest()
+
+
+def value_keys(graph: Graph) -> dict[relax.Expr, str]:
+    """Return a key for the float value of each variable: equal keys mean equal values.
+
+    Markers, and roundings without a grid, hand on the value that they read. So the keys of a
+    model's tensors are the same however it was annotated.
+
+    Parameters
+    ----------
+    graph : Graph
+        Annotated or not, without grids.
+
+    Returns
+    -------
+    dict from tvm.relax.Var to str
+        Parameters are known by their number.
+    """
+    keys = {param: f"p{number} {param.ty}" for number, param in enumerate(graph.params)}
+    for var in graph.post_order():
+        source = _behind_markers(graph, var)
+        if source != var:
+            keys.update({var: keys[source]} if source in keys else {})  # else of a constant
+            continue
+        expr = graph.bindings[var]
+        digest = hashlib.blake2b(_about(expr, var).encode(), digest_size=16)
+        for leaf in (_behind_markers(graph, leaf) for leaf in operands(expr)):
+            if leaf in keys:
+                digest.update(f"\n{keys[leaf]}".encode())
+            else:
+                _add_constant(digest, leaf)
+        keys[var] = digest.hexdigest()
+    return keys
+
+
+def _behind_markers(graph: Graph, leaf: relax.Expr) -> relax.Expr:
+    while op_name(graph.bindings.get(leaf)).startswith(_MARKERS):
+        leaf = graph.bindings[leaf].args[0]
+    return leaf
+
+
+def _about(expr: relax.Expr, var: relax.Var | None) -> str:
+    about = [op_name(expr), *(str(getattr(expr, name, "")) for name in ("attrs", "index"))]
+    about += [str(arg) for arg in getattr(expr, "args", ()) if not list(operands(arg))]
+    return "\n".join([*about, str(getattr(var, "ty", ""))])
+
+
+def _add_constant(digest: Any, constant: relax.Expr) -> None:
+    value = to_numpy(constant)
+    digest.update(f"{value.dtype} {value.shape}".encode())
+    digest.update(value.tobytes())

@@ -110,6 +110,7 @@ def choose_grids(
     config: QConfig,
     dataset: Sequence[dict] | None = None,
     limits: Sequence[tuple[float, float]] | None = None,
+    weigh: Callable[[np.ndarray, int | None, QConfig], np.ndarray] = weight_magnitudes,
 ) -> list[Grid]:
     """Choose a grid for every ``simulated_quantize`` of an annotated module.
 
@@ -121,6 +122,8 @@ def choose_grids(
         Checked batches; needed unless ``calibrate_mode`` is ``"global_scale"``.
     limits : sequence of (float, float), optional
         The range of each tensor that is no weight, in visiting order, instead of a dataset.
+    weigh : callable, optional
+        Like `weight_magnitudes`: one that remembers, perhaps.
 
     Returns
     -------
@@ -138,7 +141,7 @@ def choose_grids(
         kind = str(call.attrs["kind"])
         if kind == "weight":
             axis = int(call.attrs["axis"]) if "axis" in call.attrs.keys() else None
-            magnitude = weight_magnitudes(to_numpy(call.args[0]), axis, config)
+            magnitude = weigh(to_numpy(call.args[0]), axis, config)
             low, high = -magnitude, magnitude
         else:
             low, high = next(limits)

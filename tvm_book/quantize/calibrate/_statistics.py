@@ -195,6 +195,12 @@ class Statistics:
         watchers = track(self._watchers, f"search ({self.name})", len(self._watchers))
         return [watcher.limits() for watcher in watchers]
 
+    def limit(self, index: int) -> tuple[float, float]:
+        """Return the range of one tensor, as `limits` does of all."""
+        if not self.complete:
+            raise ValueError(self._what_is_missing())
+        return self._watchers[index].limits()
+
     def check(self, graph: Graph, config: QConfig) -> None:
         """Refuse an annotated graph or a configuration that these are not of."""
         self._check_belongs({name: getattr(config, name) for name in _FIELDS}, fingerprint(graph))

@@ -1,0 +1,286 @@
+"""What `search` returns: every trial, the front, and the best."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+from rich.text import Text
+from tvm import IRModule
+
+from .._text import as_text, plural
+from ._front import chosen, front
+from ._metric import plain
+from ._subject import Subject
+from .config import QConfig
+from .recipe import Recipe
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["Point", "SearchResult"]
+
+
+@dataclass(frozen=True)
+class Point:
+    """A configuration that was tried.
+
+    Attributes
+    ----------
+    number : int
+        Of the trial, from 0.
+    config : QConfig
+        With which `quantize`, on the same data, makes the same module bit for bit.
+    value : float
+        The metric, of which more is better.
+    drop : float
+        By how much the float model's value is better.
+    share : float
+        Of the model's multiplications, those in integers.
+    cost : float or None
+        What the function given as ``cost`` returned.
+    note : str
+        What was tried.
+    """
+
+    number: int
+    config: QConfig
+    value: float
+    drop: float
+    share: float
+    cost: float | None = None
+    note: str = ""
+
+    @property
+    def gain(self) -> float:
+        """What is to be large: the integer share, or the cost with the other sign."""
+        return self.share if self.cost is None else -self.cost
+
+
+# Heading, text for a point, whether it stands to the right.
+_COLUMNS: tuple[tuple[str, Callable[[Point], str], bool], ...] = (
+    ("#", lambda p: str(p.number), True),
+    ("tried", lambda p: p.note, False),
+    ("{metric}", lambda p: f"{p.value:.6g}", True),
+    ("drop", lambda p: f"{p.drop:.3g}", True),
+    ("int8", lambda p: f"{p.share:.1%}", True),
+    ("cost", lambda p: "" if p.cost is None else f"{p.cost:.4g}", True),
+    ("in float", lambda p: ", ".join(p.config.skip), False),
+    ("calibrated by", lambda p: _calibration(p.config), False),
+)
+
+
+def _mode(config: QConfig) -> str:
+    mode = config.calibrate_mode
+    return mode if isinstance(mode, str) else mode.__name__
+
+
+def _calibration(config: QConfig) -> str:
+    return ", ".join([_mode(config), *(f"{k}: {mode}" for k, mode in config.calibrate_layers)])
+
+
+@dataclass(frozen=True, repr=False)
+class SearchResult:
+    """Which layers should stay in float, or be calibrated in another way. `search` makes one.
+
+    In a terminal and in a notebook it shows the statement and a table of the front.
+
+    Attributes
+    ----------
+    trials : tuple of Point
+        All of them, in the order in which they were made; the first one is the given configuration.
+    metric : str
+    float_value : float
+        The metric of the float model.
+    max_drop : float
+    interrupted : bool
+        Whether the search was stopped by Ctrl-C.
+    recipe : Recipe
+        Of `best`: ``recipe.apply(mod, params)`` makes its module without data.
+    """
+
+    trials: tuple[Point, ...]
+    metric: str
+    float_value: float
+    max_drop: float
+    interrupted: bool
+    recipe: Recipe = field(compare=False)
+    _subject: Subject = field(compare=False)
+
+    @property
+    def front(self) -> tuple[Point, ...]:
+        """The points that no other one beats, the largest integer share (least cost) first."""
+        order = [self.trials[index] for index in _shortest_first(self.trials)]
+        found = front([(point.value, point.gain) for point in order])
+        return tuple(order[index] for index in found)
+
+    @property
+    def best(self) -> Point:
+        """The point with the largest integer share (least cost) that drops by at most `max_drop`.
+
+        Of equally accurate ones, that with the shortest ``skip``. If there is none, the most
+        accurate one.
+        """
+        return self.trials[best_of(self.trials, self.max_drop)]
+
+    @property
+    def satisfied(self) -> bool:
+        """Whether `best` drops by at most `max_drop`."""
+        return self.best.drop <= self.max_drop
+
+    def quantize(self, point: Point | None = None) -> IRModule:
+        """Return the quantized module of a point.
+
+        Parameters
+        ----------
+        point : Point, optional
+            By default `best`, which needs no calibration any more.
+
+        Returns
+        -------
+        IRModule
+        """
+        from ._pipeline import quantize
+
+        mod, dataset = self._subject.mod, self._subject.dataset
+        if point is None or point == self.best:
+            return self.recipe.apply(mod)
+        return quantize(mod, None, dataset, config=point.config)
+
+    @property
+    def statement(self) -> str:
+        """What was found, in words."""
+        best = self.best
+        text = f"{self.metric} {best.value:.6g}, {best.drop:.3g} below float, {best.share:.1%} int8"
+        text += "" if best.cost is None else f", cost {best.cost:.4g}"
+        count = plural(len(self.trials), "trial")
+        if self.satisfied:
+            head = f"Trial {best.number} of {count} drops by at most {self.max_drop:g}"
+        else:
+            head = f"No trial of {count} drops by at most {self.max_drop:g}; the most accurate one"
+        end = " The search was interrupted." if self.interrupted else ""
+        return f"{head}: {text}.{end}"
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return a row a trial, as plain values.
+
+        Returns
+        -------
+        list of dict
+            With the keys ``number``, ``note``, ``value``, ``drop``, ``share``, ``cost``, ``skip``,
+            ``calibrate_mode``, ``calibrate_layers``, ``front`` and ``best``.
+        """
+        on_front, best = {point.number for point in self.front}, self.best.number
+        return [
+            {
+                "number": point.number,
+                "note": point.note,
+                "value": point.value,
+                "drop": point.drop,
+                "share": point.share,
+                "cost": point.cost,
+                "skip": list(point.config.skip),
+                "calibrate_mode": _mode(point.config),
+                "calibrate_layers": dict(point.config.calibrate_layers),
+                "front": point.number in on_front,
+                "best": point.number == best,
+            }
+            for point in self.trials
+        ]
+
+    def to_json(self, indent: int | None = 2) -> str:
+        """Return everything as JSON (RFC 8259).
+
+        Parameters
+        ----------
+        indent : int or None, optional
+            Spaces a level; None writes a single line.
+        """
+        document = {
+            "metric": self.metric,
+            "float_value": self.float_value,
+            "max_drop": self.max_drop,
+            "satisfied": self.satisfied,
+            "interrupted": self.interrupted,
+            "trials": [{key: plain(x) for key, x in row.items()} for row in self.rows()],
+        }
+        return json.dumps(document, indent=indent, ensure_ascii=False, allow_nan=False)
+
+    def plot(self) -> Figure:
+        """Draw all trials, and the front: accuracy against the integer share, or the cost.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            The last expression of a cell displays it.
+        """
+        from ..viz import plot_pareto
+
+        by_cost = self.trials[0].cost is not None
+
+        def place(point: Point) -> tuple[float, float]:
+            return (point.cost if by_cost else 100 * point.share), point.value
+
+        return plot_pareto(
+            [place(point) for point in self.trials],
+            [place(point) for point in self.front],
+            best=place(self.best),
+            bounds={
+                "float": self.float_value,
+                f"float − {self.max_drop:g}": self.float_value - self.max_drop,
+            },
+            labels=("cost" if by_cost else "multiplications in integers, %", self.metric),
+        )
+
+    def _columns(self) -> list[tuple[str, Callable[[Point], str], bool]]:
+        shown = [c for c in _COLUMNS if c[0] != "cost" or self.trials[0].cost is not None]
+        return [(heading.format(metric=self.metric), text, right) for heading, text, right in shown]
+
+    def table(self, all_trials: bool = False) -> Table:
+        """Return the table that is printed.
+
+        Parameters
+        ----------
+        all_trials : bool, optional
+            Show every trial, not only the front.
+
+        Returns
+        -------
+        rich.table.Table
+        """
+        table = Table(title=self.statement, title_justify="left")
+        for heading, _, right in self._columns():
+            table.add_column(heading, justify="right" if right else "left", overflow="fold")
+        for point in self.trials if all_trials else self.front:
+            style = "bold" if point == self.best else ""
+            table.add_row(*(Text(text(point)) for _, text, _ in self._columns()), style=style)
+        return table
+
+    def __rich__(self) -> Table:
+        return self.table()
+
+    def __repr__(self) -> str:
+        return as_text(self.table())
+
+    def _repr_html_(self) -> str:
+        from ..viz import table
+
+        rows = [
+            {heading: text(point) for heading, text, _ in self._columns()} for point in self.front
+        ]
+        return f"<p>{html.escape(self.statement)}</p>{table(rows)._repr_html_()}"
+
+
+def best_of(points: Sequence[Point], max_drop: float) -> int:
+    """Return the position of the best point."""
+    order = _shortest_first(points)
+    return order[chosen([(-points[i].drop, points[i].gain) for i in order], -max_drop)]
+
+
+def _shortest_first(points: Sequence[Point]) -> list[int]:
+    """Order points so that of equal ones the one with the shortest ``skip`` comes first."""
+    return sorted(range(len(points)), key=lambda i: (len(points[i].config.skip), i))

@@ -1,0 +1,370 @@
+"""In which order `search` tries configurations: first what costs no integers.
+
+Candidates are ranked by the error at the output that each layer alone makes; what is decided is
+always decided by quantizing the whole model and measuring.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from ._alone import Alone
+from ._find_layers import Reach
+from ._metric import metric_of
+from ._search_result import Point, best_of
+from ._subject import Subject
+from ._trials import Trials
+from .bias_correction import first_batches
+from .calibrate._modes import looks_at_data
+from .config import QConfig
+from .recipe import Recipe
+from .sensitivity import LayerCost, measured
+
+__all__ = ["Limits", "Plan", "Strategy"]
+
+BETTER = 0.8  # of the noise: another algorithm has to make it so much less to be worth a trial
+NOTABLE = 0.02  # of the noise of all layers
+SMALL = 1e-3  # of all multiplications: what a layer without any counts for
+PATIENCE = 8  # exchanges in a row that bring nothing
+
+
+class Spent(Exception):
+    """The budget, or the time, is used up."""
+
+
+class Plan(NamedTuple):
+    """What is changed in the given configuration."""
+
+    floats: frozenset[str] = frozenset()
+    layers: tuple[tuple[str, str], ...] = ()
+    mode: str | None = None
+
+
+@dataclass
+class Limits:
+    """When to stop, and what is enough."""
+
+    max_drop: float
+    budget: int
+    seconds: float | None
+    seed: int
+
+
+class Strategy:
+    """A search, trial by trial.
+
+    Parameters
+    ----------
+    trials : Trials
+    subject : Subject
+    modes : sequence of str
+        Algorithms to try.
+    limits : Limits
+
+    Attributes
+    ----------
+    points : list of Point
+        Everything tried so far.
+    recipe : Recipe or None
+        Of the best so far.
+    """
+
+    def __init__(self, trials: Trials, subject: Subject, modes: Sequence[str], limits: Limits):
+        self._trials, self._subject, self._limits = trials, subject, limits
+        self._modes = [mode for mode in modes if mode != subject.config.calibrate_mode]
+        self._seen: dict[QConfig, Point] = {}
+        self._same: dict[str, Point] = {}
+        self._start = time.monotonic()
+        self._looked_at = first_batches(subject.evaluation)
+        self._order: list[str] = []
+        self._owner: dict[str, str] = {}
+        self.points: list[Point] = []
+        self.recipe: Recipe | None = None
+
+    def run(self) -> Iterator[Point]:
+        """Yield each point as soon as it is there; ends when nothing is left to try."""
+        try:
+            yield from self._run()
+        except Spent:
+            return
+
+    def _run(self) -> Iterator[Point]:
+        point = yield from self._try(Plan(), "as given")
+        if self._enough(point):
+            return
+        plan = yield from self._calibrate()
+        if self._enough(self._seen[self._config(plan)]):
+            return
+        costs = self._costs(plan)
+        if not costs:
+            return
+        found = yield from self._leave_out(plan, costs)
+        if found is None:
+            return
+        plan = yield from self._take_back(found, costs)
+        point = self._seen[self._config(plan)]
+        if self._enough(point) and point.gain == self.points[0].gain:
+            return
+        plan = yield from self._recalibrate(plan, costs)
+        yield from self._exchange(plan, costs)
+
+    def _enough(self, point: Point) -> bool:
+        """Whether to stop: to leave more in float never makes the integer share larger."""
+        return self._fine(point) and point.cost is None
+
+    def _fine(self, point: Point) -> bool:
+        return point.drop <= self._limits.max_drop
+
+    # one trial
+
+    def _config(self, plan: Plan) -> QConfig:
+        given = self._subject.config
+        floats = sorted(plan.floats, key=self._order.index)
+        config = replace(
+            given,
+            skip=(*given.skip, *floats),
+            calibrate_mode=given.calibrate_mode if plan.mode is None else plan.mode,
+            calibrate_layers=(),
+        )
+        layers = (*plan.layers, *given.calibrate_layers)
+        return self._trials.known(config, layers) if layers else config
+
+    def _try(self, plan: Plan, note: str) -> Iterator[Point]:
+        """Return the point of a plan; one that makes the same module as another is no trial."""
+        config = self._config(plan)
+        if config in self._seen:
+            return self._seen[config]
+        seconds = self._limits.seconds
+        late = seconds is not None and self.points and time.monotonic() - self._start > seconds
+        if len(self.points) >= self._limits.budget or late:
+            raise Spent
+        trial = self._trials.prepare(config)
+        if trial.signature in self._same:
+            self._seen[config] = self._same[trial.signature]
+            return self._seen[config]
+        point, recipe = self._trials.run(trial, note, len(self.points))
+        points = [*self.points, point]
+        if best_of(points, self._limits.max_drop) == len(points) - 1:
+            self.recipe = recipe
+        self.points = points
+        self._seen[config] = self._same[trial.signature] = point
+        yield point
+        return point
+
+    # what each layer alone costs
+
+    def _costs(self, plan: Plan, corrected: bool = True) -> list[LayerCost]:
+        """In visiting order, with the largest noise of layers that one selector means together."""
+        config = self._config(plan)
+        batches = first_batches(self._subject.dataset)
+        corrects = corrected and looks_at_data(config) is not None
+        alone = Alone(self._trials.calibrated(config), config, batches if corrects else ())
+        found = {cost.name: cost for cost in measured(alone, self._looked_at, metric_of("sqnr_db"))}
+        costs = [found[layer.name] for layer in alone.layers]
+        if not self._order:
+            self._order = [cost.selector for cost in costs]
+            self._owner = owners(alone, costs)
+        return [cost for cost in costs if cost.selector in self._order]
+
+    # other algorithms: they cost no integers
+
+    def _calibrate(self) -> Iterator[Point]:
+        """Return the plan with the most accurate calibration: one for all, or one a layer."""
+        best = Plan()
+        base = self._costs(best, corrected=False)
+        by_mode = {mode: self._costs(Plan(mode=mode), corrected=False) for mode in self._modes}
+        best = yield from self._calibrate_layers(best, base, by_mode)
+        totals = {mode: sum(cost.noise for cost in costs) for mode, costs in by_mode.items()}
+        for mode in sorted(totals, key=totals.get)[:2]:
+            if self._is_fine(best):
+                break
+            plan = Plan(mode=mode)
+            yield from self._try(plan, f"all by {mode}")
+            best = self._more_accurate(plan, best)
+        return best
+
+    def _calibrate_layers(
+        self, best: Plan, base: list[LayerCost], by_mode: dict[str, list[LayerCost]]
+    ) -> Iterator[Point]:
+        """Give each layer the algorithm under which it costs least; if that fails, only the first.
+
+        Those that gain most come first: they win where layers share a tensor.
+        """
+        gains = []
+        for number, cost in enumerate(base):
+            noises = {mode: costs[number].noise for mode, costs in by_mode.items()}
+            mode = min(noises, key=noises.get, default=None)
+            if mode is not None and noises[mode] < BETTER * cost.noise:
+                gains.append((cost.noise - noises[mode], cost.selector, mode))
+        gains.sort(key=lambda gain: -gain[0])
+        count = len(gains)
+        while count:
+            plan = Plan(layers=tuple((selector, mode) for _, selector, mode in gains[:count]))
+            yield from self._try(plan, f"{count} layers calibrated anew")
+            best = self._more_accurate(plan, best)
+            if self._is_fine(best):
+                break
+            count //= 4
+        return best
+
+    def _more_accurate(self, plan: Plan, other: Plan) -> Plan:
+        new, old = (self._seen[self._config(each)].value for each in (plan, other))
+        return plan if new > old else other
+
+    def _is_fine(self, plan: Plan) -> bool:
+        return self._fine(self._seen[self._config(plan)])
+
+    # layers in float
+
+    def _leave_out(self, plan: Plan, costs: list[LayerCost]) -> Iterator[Point]:
+        """Leave the first layers of two rankings in float: as few of them as are enough.
+
+        A layer goes with what follows it up to the next one: to round its result for a sum or a
+        function, which then returns to float, would often cost more than is gained. Returns the
+        better plan of both, None if no number of layers is enough.
+        """
+        plan = yield from self._leave_out_free(plan, costs)
+        if self._is_fine(plan):
+            return plan
+        noise, operations = dict.fromkeys(self._owner.values(), 0.0), self._operations(costs)
+        for cost in costs:
+            noise[self._owner[cost.selector]] += cost.noise
+        total = max(sum(operations.values()), 1)
+        ratio = {s: noise[s] / (operations.get(s, 0) / total + SMALL) for s in noise}
+        found = []
+        for value, name in ((ratio, "worst a product"), (noise, "worst")):
+            ranking = sorted(noise, key=lambda s, value=value: (-value[s], self._order.index(s)))
+            ranking = [s for s in ranking if noise[s]]
+            count = yield from self._fewest(plan, ranking, name)
+            if count is not None:
+                found.append(self._with(plan, ranking[:count]))
+        points = [self._seen[self._config(each)] for each in found]
+        return max(zip(found, points, strict=True), key=lambda x: x[1].gain)[0] if found else None
+
+    def _leave_out_free(self, plan: Plan, costs: list[LayerCost]) -> Iterator[Point]:
+        """Leave operators in float that multiply nothing, if they make much of the error."""
+        total = sum(cost.noise for cost in costs)
+        free = [cost for cost in costs if not cost.operations and cost.noise > NOTABLE * total]
+        free.sort(key=lambda cost: -cost.noise)
+        names, best = list(dict.fromkeys(cost.selector for cost in free)), plan
+        for count in dict.fromkeys((1, len(names)) if names else ()):
+            new = plan._replace(floats=plan.floats | set(names[:count]))
+            yield from self._try(new, f"{count} operators in float")
+            best = self._more_accurate(new, best)
+            if self._is_fine(best):
+                break
+        return best
+
+    def _with(self, plan: Plan, owned: Sequence[str]) -> Plan:
+        """Leave layers in float, each with what follows it."""
+        floats = {selector for selector, owner in self._owner.items() if owner in owned}
+        return plan._replace(floats=plan.floats | floats)
+
+    def _fewest(self, plan: Plan, ranking: list[str], name: str) -> Iterator[Point]:
+        """Double the number until it is enough, then halve what is between."""
+        low, high = 0, 1
+        while True:
+            high = min(high, len(ranking))
+            fine = yield from self._prefix(plan, ranking, high, name)
+            if fine:
+                break
+            if high == len(ranking):
+                return None
+            low, high = high, 2 * high
+        while high - low > 1:
+            middle = (low + high) // 2
+            fine = yield from self._prefix(plan, ranking, middle, name)
+            low, high = (low, middle) if fine else (middle, high)
+        return high
+
+    def _prefix(self, plan: Plan, ranking: list[str], count: int, name: str) -> Iterator[Point]:
+        new = self._with(plan, ranking[:count])
+        point = yield from self._try(new, f"{name} {count} in float")
+        return self._fine(point)
+
+    def _take_back(self, plan: Plan, costs: list[LayerCost]) -> Iterator[Point]:
+        """Quantize again what need not be in float: several at once, then one by one."""
+        weight = self._operations(costs)
+        size = max(len(plan.floats) // 2, 1)
+        while True:
+            before = plan
+            ordered = sorted(plan.floats, key=lambda s: (-weight[s], self._order.index(s)))
+            for start in range(0, len(ordered), size):
+                back = frozenset(ordered[start : start + size]) & plan.floats
+                plan = yield from self._accept(
+                    plan, plan._replace(floats=plan.floats - back), f"{len(back)} back to int8"
+                )
+            if size == 1 and plan == before:
+                return plan
+            size = max(size // 2, 1)
+
+    def _recalibrate(self, plan: Plan, costs: list[LayerCost]) -> Iterator[Point]:
+        """Quantize a layer again, calibrated by another algorithm."""
+        weight = self._operations(costs)
+        for selector in sorted(plan.floats, key=lambda s: (-weight[s], self._order.index(s))):
+            for mode in self._modes:
+                if selector in plan.floats:
+                    new = plan._replace(
+                        floats=plan.floats - {selector}, layers=((selector, mode), *plan.layers)
+                    )
+                    note = f"{selector} back to int8, by {mode}"
+                    plan = yield from self._accept(plan, new, note)
+        return plan
+
+    def _exchange(self, plan: Plan, costs: list[LayerCost]) -> Iterator[Point]:
+        """Exchange a layer in float for one or two smaller ones, drawn by their noise."""
+        weight, draw = self._operations(costs), random.Random(self._limits.seed)
+        noise = {cost.selector: cost.noise for cost in costs}
+        failures = 0
+        while failures < PATIENCE and plan.floats:
+            out = draw.choice(sorted(plan.floats, key=self._order.index))
+            others = [s for s in self._order if s not in plan.floats and weight[s] < weight[out]]
+            if not others:
+                failures += 1
+                continue
+            new = draw.choices(others, [noise[s] + 1e-12 for s in others], k=draw.choice((1, 2)))
+            new = list(dict.fromkeys(new))
+            floats = plan.floats - {out} | set(new)
+            after = yield from self._accept(
+                plan, plan._replace(floats=floats), f"{out} exchanged for {', '.join(new)}"
+            )
+            failures = 0 if after != plan else failures + 1
+            plan = after
+        return plan
+
+    def _accept(self, plan: Plan, new: Plan, note: str) -> Iterator[Point]:
+        """Return the new plan if it is good enough, and better or shorter; else the old one."""
+        if new == plan:
+            return plan
+        point = yield from self._try(new, note)
+        old = self._seen[self._config(plan)]
+        shorter = len(new.floats) < len(plan.floats) and point.value >= old.value
+        better = point.gain > old.gain or (point.gain == old.gain and shorter)
+        return new if self._fine(point) and better else plan
+
+    def _operations(self, costs: list[LayerCost]) -> dict[str, int]:
+        found: dict[str, int] = {}
+        for cost in costs:
+            found[cost.selector] = found.get(cost.selector, 0) + cost.operations
+        return found
+
+
+def owners(alone: Alone, costs: Sequence[LayerCost]) -> dict[str, str]:
+    """Say of each selector which layer with multiplications it follows; itself if none.
+
+    Where several reach an operator, the last one counts.
+    """
+    reach = Reach(alone.graph, alone.layers)
+    owner: list[str] = []
+    for layer, cost in zip(alone.layers, costs, strict=True):
+        before = max(reach.reads(layer), default=-1)
+        follows = not cost.operations and before >= 0
+        owner.append(owner[before] if follows else cost.selector)
+    found: dict[str, str] = {}
+    for cost, name in zip(costs, owner, strict=True):
+        found.setdefault(cost.selector, name)
+    return found
