@@ -15,72 +15,14 @@ from tvm import IRModule
 from .._text import as_text, plural
 from ._front import chosen, front
 from ._metric import plain
+from ._point import COLUMNS, Point, mode_name
 from ._subject import Subject
-from .config import QConfig
 from .recipe import Recipe
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Point", "SearchResult"]
-
-
-@dataclass(frozen=True)
-class Point:
-    """A configuration that was tried.
-
-    Attributes
-    ----------
-    number : int
-        Of the trial, from 0.
-    config : QConfig
-        With which `quantize`, on the same data, makes the same module bit for bit.
-    value : float
-        The metric, of which more is better.
-    drop : float
-        By how much the float model's value is better.
-    share : float
-        Of the model's multiplications, those in integers.
-    cost : float or None
-        What the function given as ``cost`` returned.
-    note : str
-        What was tried.
-    """
-
-    number: int
-    config: QConfig
-    value: float
-    drop: float
-    share: float
-    cost: float | None = None
-    note: str = ""
-
-    @property
-    def gain(self) -> float:
-        """What is to be large: the integer share, or the cost with the other sign."""
-        return self.share if self.cost is None else -self.cost
-
-
-# Heading, text for a point, whether it stands to the right.
-_COLUMNS: tuple[tuple[str, Callable[[Point], str], bool], ...] = (
-    ("#", lambda p: str(p.number), True),
-    ("tried", lambda p: p.note, False),
-    ("{metric}", lambda p: f"{p.value:.6g}", True),
-    ("drop", lambda p: f"{p.drop:.3g}", True),
-    ("int8", lambda p: f"{p.share:.1%}", True),
-    ("cost", lambda p: "" if p.cost is None else f"{p.cost:.4g}", True),
-    ("in float", lambda p: ", ".join(p.config.skip), False),
-    ("calibrated by", lambda p: _calibration(p.config), False),
-)
-
-
-def _mode(config: QConfig) -> str:
-    mode = config.calibrate_mode
-    return mode if isinstance(mode, str) else mode.__name__
-
-
-def _calibration(config: QConfig) -> str:
-    return ", ".join([_mode(config), *(f"{k}: {mode}" for k, mode in config.calibrate_layers)])
+__all__ = ["SearchResult", "best_of"]
 
 
 @dataclass(frozen=True, repr=False)
@@ -184,7 +126,7 @@ class SearchResult:
                 "share": point.share,
                 "cost": point.cost,
                 "skip": list(point.config.skip),
-                "calibrate_mode": _mode(point.config),
+                "calibrate_mode": mode_name(point.config),
                 "calibrate_layers": dict(point.config.calibrate_layers),
                 "front": point.number in on_front,
                 "best": point.number == best,
@@ -237,7 +179,7 @@ class SearchResult:
         )
 
     def _columns(self) -> list[tuple[str, Callable[[Point], str], bool]]:
-        shown = [c for c in _COLUMNS if c[0] != "cost" or self.trials[0].cost is not None]
+        shown = [c for c in COLUMNS if c[0] != "cost" or self.trials[0].cost is not None]
         return [(heading.format(metric=self.metric), text, right) for heading, text, right in shown]
 
     def table(self, all_trials: bool = False) -> Table:

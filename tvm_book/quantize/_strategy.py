@@ -7,24 +7,13 @@ always decided by quantizing the whole model and measuring.
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import NamedTuple
 
-from ._alone import Alone
-from ._find_layers import Reach
-from ._metric import metric_of
-from ._search_result import Point, best_of
-from ._subject import Subject
-from ._trials import Trials
-from .bias_correction import first_batches
-from .calibrate._modes import looks_at_data
-from .config import QConfig
-from .recipe import Recipe
-from .sensitivity import LayerCost, measured
+from ._attempts import Attempts, Plan, Spent
+from ._point import Point
+from .sensitivity import LayerCost
 
-__all__ = ["Limits", "Plan", "Strategy"]
+__all__ = ["Strategy"]
 
 BETTER = 0.8  # of the noise: another algorithm has to make it so much less to be worth a trial
 NOTABLE = 0.02  # of the noise of all layers
@@ -32,58 +21,8 @@ SMALL = 1e-3  # of all multiplications: what a layer without any counts for
 PATIENCE = 8  # exchanges in a row that bring nothing
 
 
-class Spent(Exception):
-    """The budget, or the time, is used up."""
-
-
-class Plan(NamedTuple):
-    """What is changed in the given configuration."""
-
-    floats: frozenset[str] = frozenset()
-    layers: tuple[tuple[str, str], ...] = ()
-    mode: str | None = None
-
-
-@dataclass
-class Limits:
-    """When to stop, and what is enough."""
-
-    max_drop: float
-    budget: int
-    seconds: float | None
-    seed: int
-
-
-class Strategy:
-    """A search, trial by trial.
-
-    Parameters
-    ----------
-    trials : Trials
-    subject : Subject
-    modes : sequence of str
-        Algorithms to try.
-    limits : Limits
-
-    Attributes
-    ----------
-    points : list of Point
-        Everything tried so far.
-    recipe : Recipe or None
-        Of the best so far.
-    """
-
-    def __init__(self, trials: Trials, subject: Subject, modes: Sequence[str], limits: Limits):
-        self._trials, self._subject, self._limits = trials, subject, limits
-        self._modes = [mode for mode in modes if mode != subject.config.calibrate_mode]
-        self._seen: dict[QConfig, Point] = {}
-        self._same: dict[str, Point] = {}
-        self._start = time.monotonic()
-        self._looked_at = first_batches(subject.evaluation)
-        self._order: list[str] = []
-        self._owner: dict[str, str] = {}
-        self.points: list[Point] = []
-        self.recipe: Recipe | None = None
+class Strategy(Attempts):
+    """A search: in which order to try what. What it takes is what `Attempts` takes."""
 
     def run(self) -> Iterator[Point]:
         """Yield each point as soon as it is there; ends when nothing is left to try."""
@@ -111,64 +50,6 @@ class Strategy:
             return
         plan = yield from self._recalibrate(plan, costs)
         yield from self._exchange(plan, costs)
-
-    def _enough(self, point: Point) -> bool:
-        """Whether to stop: to leave more in float never makes the integer share larger."""
-        return self._fine(point) and point.cost is None
-
-    def _fine(self, point: Point) -> bool:
-        return point.drop <= self._limits.max_drop
-
-    # one trial
-
-    def _config(self, plan: Plan) -> QConfig:
-        given = self._subject.config
-        floats = sorted(plan.floats, key=self._order.index)
-        config = replace(
-            given,
-            skip=(*given.skip, *floats),
-            calibrate_mode=given.calibrate_mode if plan.mode is None else plan.mode,
-            calibrate_layers=(),
-        )
-        layers = (*plan.layers, *given.calibrate_layers)
-        return self._trials.known(config, layers) if layers else config
-
-    def _try(self, plan: Plan, note: str) -> Iterator[Point]:
-        """Return the point of a plan; one that makes the same module as another is no trial."""
-        config = self._config(plan)
-        if config in self._seen:
-            return self._seen[config]
-        seconds = self._limits.seconds
-        late = seconds is not None and self.points and time.monotonic() - self._start > seconds
-        if len(self.points) >= self._limits.budget or late:
-            raise Spent
-        trial = self._trials.prepare(config)
-        if trial.signature in self._same:
-            self._seen[config] = self._same[trial.signature]
-            return self._seen[config]
-        point, recipe = self._trials.run(trial, note, len(self.points))
-        points = [*self.points, point]
-        if best_of(points, self._limits.max_drop) == len(points) - 1:
-            self.recipe = recipe
-        self.points = points
-        self._seen[config] = self._same[trial.signature] = point
-        yield point
-        return point
-
-    # what each layer alone costs
-
-    def _costs(self, plan: Plan, corrected: bool = True) -> list[LayerCost]:
-        """In visiting order, with the largest noise of layers that one selector means together."""
-        config = self._config(plan)
-        batches = first_batches(self._subject.dataset)
-        corrects = corrected and looks_at_data(config) is not None
-        alone = Alone(self._trials.calibrated(config), config, batches if corrects else ())
-        found = {cost.name: cost for cost in measured(alone, self._looked_at, metric_of("sqnr_db"))}
-        costs = [found[layer.name] for layer in alone.layers]
-        if not self._order:
-            self._order = [cost.selector for cost in costs]
-            self._owner = owners(alone, costs)
-        return [cost for cost in costs if cost.selector in self._order]
 
     # other algorithms: they cost no integers
 
@@ -210,13 +91,6 @@ class Strategy:
                 break
             count //= 4
         return best
-
-    def _more_accurate(self, plan: Plan, other: Plan) -> Plan:
-        new, old = (self._seen[self._config(each)].value for each in (plan, other))
-        return plan if new > old else other
-
-    def _is_fine(self, plan: Plan) -> bool:
-        return self._fine(self._seen[self._config(plan)])
 
     # layers in float
 
@@ -326,7 +200,9 @@ class Strategy:
             if not others:
                 failures += 1
                 continue
-            new = draw.choices(others, [noise[s] + 1e-12 for s in others], k=draw.choice((1, 2)))
+            new = draw.choices(
+                others, [min(noise[s], 1.0) + 1e-12 for s in others], k=draw.choice((1, 2))
+            )
             new = list(dict.fromkeys(new))
             floats = plan.floats - {out} | set(new)
             after = yield from self._accept(
@@ -335,36 +211,3 @@ class Strategy:
             failures = 0 if after != plan else failures + 1
             plan = after
         return plan
-
-    def _accept(self, plan: Plan, new: Plan, note: str) -> Iterator[Point]:
-        """Return the new plan if it is good enough, and better or shorter; else the old one."""
-        if new == plan:
-            return plan
-        point = yield from self._try(new, note)
-        old = self._seen[self._config(plan)]
-        shorter = len(new.floats) < len(plan.floats) and point.value >= old.value
-        better = point.gain > old.gain or (point.gain == old.gain and shorter)
-        return new if self._fine(point) and better else plan
-
-    def _operations(self, costs: list[LayerCost]) -> dict[str, int]:
-        found: dict[str, int] = {}
-        for cost in costs:
-            found[cost.selector] = found.get(cost.selector, 0) + cost.operations
-        return found
-
-
-def owners(alone: Alone, costs: Sequence[LayerCost]) -> dict[str, str]:
-    """Say of each selector which layer with multiplications it follows; itself if none.
-
-    Where several reach an operator, the last one counts.
-    """
-    reach = Reach(alone.graph, alone.layers)
-    owner: list[str] = []
-    for layer, cost in zip(alone.layers, costs, strict=True):
-        before = max(reach.reads(layer), default=-1)
-        follows = not cost.operations and before >= 0
-        owner.append(owner[before] if follows else cost.selector)
-    found: dict[str, str] = {}
-    for cost, name in zip(costs, owner, strict=True):
-        found.setdefault(cost.selector, name)
-    return found

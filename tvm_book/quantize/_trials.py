@@ -18,7 +18,7 @@ from ._graph import Graph, op_name
 from ._metric import Metric
 from ._passes import annotate_passes
 from ._pipeline import finish
-from ._search_result import Point
+from ._point import Point
 from ._selectors import select
 from ._subject import Subject
 from .calibrate import Grid, SetGrids, Statistics, choose_grids

@@ -11,7 +11,8 @@ from typing import Any
 from tvm import IRModule
 
 from ._metric import metric_of
-from ._search_result import Point, SearchResult
+from ._point import Point
+from ._search_result import SearchResult
 from ._subject import check_subject
 from .calibrate import ALGORITHMS
 from .calibrate._progress import track
@@ -107,7 +108,8 @@ def search(
     >>> found.best.config.skip, round(found.best.share, 3), found.satisfied
     (('relax.matmul@1',), 0.667, True)
     """
-    from ._strategy import Limits, Strategy
+    from ._attempts import Limits
+    from ._strategy import Strategy
     from ._trials import Trials
 
     subject = check_subject("search", mod, params, dataset, evaluation, config)
