@@ -15,7 +15,7 @@ from tvm import relax
 from tests.quantize.graphs import array, constant, conv, module
 from tvm_book.quantize import QConfig, observe, ops
 from tvm_book.quantize._graph import Graph
-from tvm_book.quantize._pipeline import annotate_passes
+from tvm_book.quantize._passes import annotate_passes
 from tvm_book.quantize.calibrate import ALGORITHMS, _progress, collect, kl_divergence
 from tvm_book.quantize.calibrate._fingerprint import fingerprint
 from tvm_book.quantize.calibrate._progress import track

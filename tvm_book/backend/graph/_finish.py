@@ -32,6 +32,7 @@ class Finish:
         rest = self.size % lanes
         if rest == 0 or self.spare >= lanes - rest:
             self._store(index, 0, lanes, read)
+            self.out.clear_behind(index, self.axis, lanes)
             return
         start = index[self.axis]
         if isinstance(start, int):

@@ -227,6 +227,8 @@ class Lowering:
                     results[0].store(at, loaded, write, width)
                 if lanes != kernel.isa.lanes:
                     results[0].clear([i + lanes if a == write else i for a, i in enumerate(index)])
+                else:
+                    results[0].clear_behind(index, write, lanes)
 
             if read == write:
                 pointwise(kernel, view, write, finish, exact=True)

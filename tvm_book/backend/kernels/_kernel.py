@@ -92,15 +92,32 @@ class Array:
         where = position if lanes == 1 else T.ramp(position, self.view.strides[axis], lanes)
         T.buffer_store(self._flat, value, [where])
 
-    def clear(self, index: Sequence[Expr]) -> None:
-        """Zero the slack from `index` on: what is multiplied by a zero weight must be a number."""
+    def clear(self, index: Sequence[Expr], done: int = 0) -> None:
+        """Zero the slack, which begins at `index`, but for the first `done` elements of it.
+
+        What is multiplied by a zero weight must be a number.
+        """
         if not self.view.stored.startswith("float"):
             return
-        position = self.view.position(index)
-        for begin, lanes in chunks(self.view.slack, 16):
+        position = self.view.position(index) + done
+        for begin, lanes in chunks(self.view.slack - done, 16):
             zero = _splat(tirx.const(0.0, self.view.stored), lanes)
             where = position + begin if lanes == 1 else T.ramp(position + begin, 1, lanes)
             T.buffer_store(self._flat, zero, [where])
+
+    def clear_behind(self, index: Sequence[Expr], axis: int, lanes: int) -> None:
+        """Zero what the last vector of a line leaves of the slack, if `index` is its place."""
+        size = self.view.shape[axis]
+        done = -size % lanes
+        if self.view.slack <= done or not self.view.stored.startswith("float"):
+            return
+        end = [size if a == axis else i for a, i in enumerate(index)]
+        start = index[axis]
+        if not isinstance(start, int):
+            with T.If(start + lanes >= size), T.Then():
+                self.clear(end, done)
+        elif start + lanes >= size:
+            self.clear(end, done)
 
     def _decode(self, value: Expr, lanes: int) -> Expr:
         if self.view.stored == self.view.dtype:
