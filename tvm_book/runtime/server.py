@@ -146,7 +146,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     for name in ("cloudpickle", "psutil"):  # which TVM imports without depending on them
         if importlib.util.find_spec(name) is None:
-            raise SystemExit(f'a server needs {name}: pip install "apache-tvm[rpc]"')
+            raise SystemExit(f'a server needs {name}: pip install "tvm-book[rpc]"')
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     server = rpc.Server(
         options.host,
