@@ -179,7 +179,8 @@ def test_a_model_without_layers_has_no_costs():
     assert len(found) == 0 and len(found.table().columns) == 4
 
 
-def test_how_it_shows_itself(net):
+def test_how_it_shows_itself(net, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "160")
     found = sensitivity(*net, CALIBRATION, CONFIGS["plain"], metric="top_k_agreement")
     text, page = repr(found), found._repr_html_()
     for layer in found:

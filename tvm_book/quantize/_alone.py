@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
 from tvm import IRModule, relax
-from tvm.ir import GenericConst
 
-from ._evaluate import Evaluator
-from ._find_layers import Layer, find_layers, is_move
-from ._graph import Graph, op_name, operands, to_numpy
+from ._find_layers import Layer
+from ._graph import op_name, operands, to_numpy
+from ._layer_walk import LayerWalk
 from ._layers import channel_axis
 from .bias_correction import channel_means
 from .calibrate._grid import SIMULATED
@@ -25,7 +24,7 @@ __all__ = ["Alone"]
 Values = Mapping[relax.Expr, torch.Tensor]
 
 
-class Alone:
+class Alone(LayerWalk):
     """The layers of a calibrated model, each to be quantized with all others in float.
 
     Parameters
@@ -36,11 +35,6 @@ class Alone:
     batches : sequence of mappings from input name to numpy.ndarray
         On which weights are compensated and biases corrected if ``config`` says so, for each layer
         as if it were the only one; none is, if there are no batches.
-
-    Attributes
-    ----------
-    graph : Graph
-    layers : list of Layer
     """
 
     def __init__(
@@ -49,36 +43,23 @@ class Alone:
         config: QConfig,
         batches: Sequence[Mapping[str, np.ndarray]] = (),
     ):
-        self.graph = Graph(calibrated["main"])
-        self.layers = find_layers(self.graph)
-        self._evaluator = Evaluator(self.graph, [self.graph.output], calibrated)
-        self._numbers = {layer.var: number for number, layer in enumerate(self.layers)}
-        self._rounds = {var for layer in self.layers for var in layer.roundings}
-        self._weights = {
-            var: self._round(var)
-            for var in self._rounds
-            if isinstance(self.graph.bindings[var].args[0], GenericConst)
-        }
+        super().__init__(calibrated)
         self._compensated: dict[int, dict[relax.Var, torch.Tensor]] = {}
         self._errors: dict[int, torch.Tensor] = {}
         self._behind = [self._descendants(layer) for layer in self.layers]
         if batches and (config.weight_rounding == "compensated" or config.bias_correction):
             self._correct(batches, config)
 
-    def _round(self, var: relax.Var) -> torch.Tensor:
-        args = self.graph.bindings[var].args
-        return self._evaluator.step(var, {x: torch.from_numpy(to_numpy(x).copy()) for x in args})
-
     def _descendants(self, layer: Layer) -> list[relax.Var]:
         found = {layer.var}
-        for var in self._evaluator.order[self._evaluator.order.index(layer.var) + 1 :]:
+        for var in self.evaluator.order[self.evaluator.order.index(layer.var) + 1 :]:
             if any(leaf in found for leaf in operands(self.graph.bindings[var])):
                 found.add(var)
-        return [var for var in self._evaluator.order if var in found][1:]
+        return [var for var in self.evaluator.order if var in found][1:]
 
     def _correct(self, batches: Sequence[Mapping[str, np.ndarray]], config: QConfig) -> None:
         """Walk through all batches side by side, as means are over all of them."""
-        for found in zip(*map(self._walk, batches), strict=True):
+        for found in zip(*map(self.walk, batches), strict=True):
             number, values = found[0][0], [values for _, values in found]
             var = self.layers[number].var
             call = self.graph.bindings[var]
@@ -98,35 +79,10 @@ class Alone:
                 ]
                 self._errors[number] = channel_means(call, differences)
 
-    def _walk(
-        self, batch: Mapping[str, np.ndarray], keep: bool = False
-    ) -> Iterator[tuple[int, ChainMap]]:
-        """Go through the float model; stop at each layer, with what it reads rounded."""
-        exact = self._evaluator.start(batch)
-        rounded = dict(self._weights)
-        values = ChainMap(rounded, exact)
-        for var in self._evaluator.order:
-            expr = self.graph.bindings[var]
-            if op_name(expr) == SIMULATED:
-                exact[var] = exact[expr.args[0]]
-                if var in self._rounds and var not in self._weights:
-                    rounded[var] = self._evaluator.step(var, exact)
-            else:
-                exact[var] = self._evaluator.step(var, exact)
-                if var in self._numbers:
-                    yield self._numbers[var], values
-                elif is_move(expr) and any(leaf in rounded for leaf in operands(expr)):
-                    rounded[var] = self._evaluator.step(var, values)
-            if not keep:
-                self._evaluator.forget(var, exact)
-                for leaf in operands(expr):
-                    if leaf not in exact and leaf not in self._weights:
-                        rounded.pop(leaf, None)
-
     def _result(self, number: int, values: ChainMap) -> torch.Tensor:
         """Compute a layer from rounded operands."""
         own = self._compensated.get(number, {})
-        result = self._evaluator.step(self.layers[number].var, ChainMap(own, *values.maps))
+        result = self.evaluator.step(self.layers[number].var, ChainMap(own, *values.maps))
         return result - self._errors[number].to(result.dtype) if number in self._errors else result
 
     def outputs(
@@ -146,8 +102,8 @@ class Alone:
         """
         wanted = set(range(len(self.layers)) if numbers is None else numbers)
         results: dict[int, torch.Tensor] = {}
-        exact = self._evaluator.start(batch)
-        for number, values in self._walk(batch, keep=True):
+        exact = self.evaluator.start(batch)
+        for number, values in self.walk(batch, keep=True):
             exact = values.maps[-1]
             if number in wanted:
                 results[number] = self._result(number, values)
@@ -160,7 +116,5 @@ class Alone:
         for var in self._behind[number]:
             expr = self.graph.bindings[var]
             is_rounding = op_name(expr) == SIMULATED
-            changed[var] = (
-                values[expr.args[0]] if is_rounding else self._evaluator.step(var, values)
-            )
+            changed[var] = values[expr.args[0]] if is_rounding else self.evaluator.step(var, values)
         return values[self.graph.output].numpy()

@@ -1,8 +1,7 @@
-"""Go through the float model, and compute each quantized layer from its values once more."""
+"""Compute each quantized layer from the float model's values, and watch its operands."""
 
 from __future__ import annotations
 
-from collections import ChainMap
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -10,14 +9,13 @@ import torch
 from tvm import IRModule, relax
 from tvm.ir import GenericConst
 
-from ._evaluate import Evaluator
-from ._find_layers import Layer, Reach, find_layers, is_move
+from ._find_layers import Layer, Reach
 from ._graph import Graph, module_path, op_name, operands, to_numpy
 from ._layer_error import Operand
+from ._layer_walk import LayerWalk
 from ._layers import LAYERS
 from ._operand_watch import OperandWatch
 from .calibrate._algorithms import algorithm_of
-from .calibrate._grid import SIMULATED
 from .calibrate._modes import activation_vars, calibration_modes
 from .corrections import layers_with_bias, on_steps, rounded_layers
 from .recipe import Recipe
@@ -25,8 +23,8 @@ from .recipe import Recipe
 __all__ = ["FloatWalk"]
 
 
-class FloatWalk:
-    """The layers of a calibrated model, and the way to see each with nothing else rounded.
+class FloatWalk(LayerWalk):
+    """The walk of `layer_errors`: layers as a recipe quantizes them, and what their operands hold.
 
     Parameters
     ----------
@@ -36,48 +34,41 @@ class FloatWalk:
 
     Attributes
     ----------
-    graph : Graph
-    layers : list of Layer
     reach : Reach
-    evaluator : Evaluator
-        Of everything that the result needs.
     """
 
     def __init__(self, calibrated: IRModule, recipe: Recipe):
-        self.graph = Graph(calibrated["main"])
-        self.layers = find_layers(self.graph)
+        super().__init__(calibrated)
         self.reach = Reach(self.graph, self.layers)
-        self.evaluator = Evaluator(self.graph, [self.graph.output], calibrated)
         self._recipe = recipe
-        self._numbers = {layer.var: number for number, layer in enumerate(self.layers)}
         corrections, heavy = recipe.corrections, rounded_layers(self.graph)
         self._errors = {
             heavy[number]: torch.from_numpy(x) for number, x in corrections.errors.items()
         }
         self._with_bias = layers_with_bias(self.graph)
         self._constant = _constant_grids(self.graph, recipe)
-        steps = {self.graph.bindings[heavy[n]].args[1]: x for n, x in corrections.steps.items()}
+        for number, steps in corrections.steps.items():
+            weight = self.graph.bindings[heavy[number]].args[1]
+            scale = to_numpy(self.graph.bindings[weight].args[1])
+            self.weights[weight] = torch.from_numpy(on_steps(steps, scale))
         self._watches: dict[relax.Var, OperandWatch] = {}
-        self._weights: dict[relax.Var, torch.Tensor] = {}
         for layer in self.layers:
             for var in layer.roundings:
                 if var not in self._watches:
-                    self._watch(layer, var, steps.get(var))
+                    self._watches[var] = self._watch(layer, var)
 
-    def _watch(self, layer: Layer, var: relax.Var, steps: np.ndarray | None) -> None:
+    def _watch(self, layer: Layer, var: relax.Var) -> OperandWatch:
         call, reader = self.graph.bindings[var], op_name(self.graph.bindings[layer.var])
         if str(call.attrs["kind"]) == "weight":
             axis = LAYERS[reader][0] if reader in LAYERS else 0
         else:
             axis = -1 if reader == "relax.matmul" or len(call.ty.shape) < 3 else 1
-        self._watches[var] = OperandWatch(call, axis)
-        if isinstance(call.args[0], GenericConst):
-            scale = to_numpy(call.args[1])
-            if steps is None:
-                constants = {arg: torch.from_numpy(np.array(to_numpy(arg))) for arg in call.args}
-                self._weights[var] = self.evaluator.step(var, constants)
-            else:
-                self._weights[var] = torch.from_numpy(on_steps(steps, scale))
+        return OperandWatch(call, axis)
+
+    def round(self, var: relax.Var, values: Mapping[relax.Expr, torch.Tensor]) -> torch.Tensor:
+        """Round, and look at what is rounded."""
+        self._watches[var].update(values[self.graph.bindings[var].args[0]])
+        return super().round(var, values)
 
     def run(
         self,
@@ -97,31 +88,12 @@ class FloatWalk:
         list of torch.Tensor
             What the float model returns, tuples opened.
         """
-        exact = self.evaluator.start(batch)
-        rounded: dict[relax.Expr, torch.Tensor] = dict(self._weights)
-        returned = dict.fromkeys(operands(self.graph.output))
-        returned.update((leaf, exact[leaf]) for leaf in returned if leaf in exact)
-        for var in self.evaluator.order:
-            expr = self.graph.bindings[var]
-            if op_name(expr) == SIMULATED:
-                exact[var] = exact[expr.args[0]]
-                if var in self._watches and var not in self._weights:
-                    self._watches[var].update(exact[var])
-                    rounded[var] = self.evaluator.step(var, exact)
-            else:
-                exact[var] = self.evaluator.step(var, exact)
-                if var in self._numbers:
-                    alone = self.evaluator.step(var, ChainMap(rounded, exact))
-                    look(self._numbers[var], exact[var], alone - self._errors.get(var, 0))
-                elif is_move(expr) and expr.args[0] in rounded:
-                    rounded[var] = self.evaluator.step(var, ChainMap(rounded, exact))
-            if var in returned:
-                returned[var] = exact[var]
-            self.evaluator.forget(var, exact)
-            for leaf in operands(expr):
-                if leaf not in exact and leaf not in self._weights:
-                    rounded.pop(leaf, None)
-        return [returned[leaf] for leaf in operands(self.graph.output)]
+        outputs: dict[relax.Expr, torch.Tensor] = {}
+        for number, values in self.walk(batch, outputs):
+            var = self.layers[number].var
+            alone = self.evaluator.step(var, values) - self._errors.get(var, 0)
+            look(number, values.maps[-1][var], alone)
+        return [outputs[leaf] for leaf in operands(self.graph.output)]
 
     def corrected(self, number: int, value: torch.Tensor) -> torch.Tensor:
         """Take a layer's mean error out of a result to which it was not applied yet."""
@@ -143,8 +115,8 @@ class FloatWalk:
         x = self.graph.bindings[var].args[0]
         if isinstance(x, GenericConst):
             return "const"
-        if x in self._numbers:
-            return self.layers[self._numbers[x]].name
+        if x in self.numbers:
+            return self.layers[self.numbers[x]].name
         if x in self.graph.bindings:
             return module_path(x) or op_name(self.graph.bindings[x]).removeprefix("relax.")
         return x.name

@@ -29,6 +29,7 @@ from .rules.rule import Rule
 
 __all__ = ["Recipe"]
 
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Recipe:
     """The decisions of one quantization: apply them again, elsewhere, without calibration data.
