@@ -185,7 +185,8 @@ SENTENCES = {
         [tensor(saturated=0.034, maximum=99.0)],
         "3.4% of its input from relu is clipped: the grid ends at -12.8 and 12.7, the values at "
         "-12 and 99",
-        "calibrate_layers={'conv': \"minmax\"} keeps every value seen",
+        "calibrate on data like these; calibrate_layers={'conv': \"minmax\"} keeps every value "
+        "that calibration saw",
     ),
     "clipped by a constant": (
         [tensor(saturated=0.034, minimum=-99.0, calibrated=False)],

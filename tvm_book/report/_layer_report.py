@@ -70,7 +70,8 @@ class LayerReport:
     The output has 17.0 dB (cosine 0.9900), which is poor, on 8 samples through 1 layer.
     ▲ fc: 5.0% of its input from x is clipped: the grid ends at -64 and 63.5, the values at
       -9 and 80.
-      → calibrate_layers={'fc': "minmax"} keeps every value seen
+      → calibrate on data like these; calibrate_layers={'fc': "minmax"} keeps every value
+        that calibration saw
     ▲ fc: its error is made here: 17.0 dB alone, 17.0 dB with all before it.
       → qconfig(skip=['fc']) keeps it in float, if nothing else is found here
     >>> report.rows()[0]["finding"], report.rows()[0]["saturated"]

@@ -35,7 +35,10 @@ def _widen(layer: LayerError, operand: Operand, seen: float) -> str:
         return 'weight_scale="max" keeps every weight on its grid'
     if not operand.calibrated:
         return f"{CALIBRATE}, or give a wider constant: global_scale={power2(seen):g}"
-    return f'calibrate_layers={{{layer.selector!r}: "minmax"}} keeps every value seen'
+    return (
+        f'calibrate on data like these; calibrate_layers={{{layer.selector!r}: "minmax"}} keeps '
+        "every value that calibration saw"
+    )
 
 
 def few_steps(layer: LayerError, errors: LayerErrors) -> Iterator[Hint]:
