@@ -25,6 +25,7 @@ FC = {
     "isolated_cosine": 0.9999,
     "accumulated_sqnr_db": 40.0,
     "accumulated_cosine": 0.9998,
+    "scale": float(np.float32(0.1)),
     "saturated": 0.0,
     "used": 0.96,
     "accumulator": 0.01,

@@ -56,7 +56,7 @@ def test_cells():
     ]
     assert page.cells[16:24] == [
         "1",
-        "block.conv1conv2d · 1×4×8×8",  # on two lines
+        "block.conv1conv2d · 1×4×8×8 · scale 0.1",  # on two lines
         "15.0",
         "14.0",
         "0%",

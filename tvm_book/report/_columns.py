@@ -27,12 +27,18 @@ def share_text(value: float) -> str:
     return f"{value:.1%}" if 0 < value < 0.1 else f"{value:.0%}"
 
 
+def scale_text(value: float) -> str:
+    """Write the step of a grid; what is unknown is blank."""
+    return "" if math.isnan(value) else f"{value:.3g}"
+
+
 # Heading, key of the row, text of the value, whether it stands to the right.
 COLUMNS: tuple[tuple[str, str, Callable[[Any], str], bool], ...] = (
     ("#", "position", str, True),
     ("layer", "layer", str, False),
     ("op", "op", str, False),
     ("shape", "shape", shape_text, False),
+    ("scale", "scale", scale_text, True),
     ("isolated dB", "isolated_sqnr_db", sqnr_text, True),
     ("accumulated dB", "accumulated_sqnr_db", sqnr_text, True),
     ("clipped", "saturated", share_text, True),
@@ -42,7 +48,7 @@ COLUMNS: tuple[tuple[str, str, Callable[[Any], str], bool], ...] = (
 )
 
 # Left out of a narrow terminal, one after the other.
-LESS_NEEDED = ("shape", "op", "accumulator", "used", "saturated")
+LESS_NEEDED = ("scale", "shape", "op", "accumulator", "used", "saturated")
 
 LARGE_IS_BAD = ("saturated", "accumulator", "operations")
 SORTABLE = (

@@ -13,7 +13,7 @@ from ._grades import GRADES, grade
 
 __all__ = ["page", "table"]
 
-COMMON = ("op", "shape")  # stand below the name: a page of a book is narrow
+COMMON = ("op", "shape", "scale")  # stand below the name: a page of a book is narrow
 LONGEST_BAR = 50.0  # dB at which a bar has no length; it is full at 0 dB
 BARS = ("isolated_sqnr_db", "accumulated_sqnr_db")
 KEY = "The longer a bar, the larger the error: " + ", ".join(
@@ -60,7 +60,9 @@ def _cells(row: dict[str, Any], prefix: str) -> str:
             continue
         shown = texts[key]
         if key == "layer":
-            shown += f"<br><small>{' · '.join(texts[other] for other in COMMON)}</small>"
+            scale = f"scale {texts['scale']}" if texts["scale"] else ""
+            below = (text for text in (texts["op"], texts["shape"], scale) if text)
+            shown += f"<br><small>{' · '.join(below)}</small>"
         if key in BARS:
             shown = _bar(row[key], shown)
         if key == "finding":

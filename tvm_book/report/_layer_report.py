@@ -94,9 +94,9 @@ class LayerReport:
         list of dict
             With the keys ``position``, ``layer``, ``op``, ``path``, ``selector``, ``shape``,
             ``isolated_sqnr_db``, ``isolated_cosine``, ``accumulated_sqnr_db``,
-            ``accumulated_cosine``, ``saturated`` (the largest of its operands), ``used`` (the
-            smallest), ``accumulator``, ``operations``, ``reads``, ``finding`` and ``severity``
-            (of the most important finding).
+            ``accumulated_cosine``, ``scale`` (of its first operand that is no weight),
+            ``saturated`` (the largest of its operands), ``used`` (the smallest), ``accumulator``,
+            ``operations``, ``reads``, ``finding`` and ``severity`` (of the most important finding).
         """
         rows = layer_rows(self.errors)
         for finding in reversed(self.explain().findings):  # the most important one comes last

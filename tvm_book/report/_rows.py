@@ -38,12 +38,19 @@ def _layer(position: int, layer: LayerError) -> dict[str, Any]:
         "isolated_cosine": float(layer.isolated_cosine),
         "accumulated_sqnr_db": float(layer.accumulated_sqnr_db),
         "accumulated_cosine": float(layer.accumulated_cosine),
+        "scale": _input_scale(layer),
         "saturated": max((float(x.saturated) for x in layer.operands), default=math.nan),
         "used": min((float(x.used) for x in layer.operands), default=math.nan),
         "accumulator": float(layer.accumulator),
         "operations": int(layer.operations),
         "reads": tuple(map(int, layer.reads)),
     }
+
+
+def _input_scale(layer: LayerError) -> float:
+    """Return the step of the first operand that is no weight; NaN if there is none."""
+    scales = (float(np.max(x.scale)) for x in layer.operands if x.kind != "weight")
+    return next(scales, math.nan)
 
 
 def _operand(operand: Operand) -> dict[str, Any]:
