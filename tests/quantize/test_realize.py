@@ -274,6 +274,21 @@ def test_layers_of_other_widths(options):
     results(mod, X)
 
 
+def test_a_product_of_wide_activations_keeps_their_width():
+    """The type of weights, int8 here, does not hold activations of 16 bits."""
+    left, right = array(2, 3, 5, scale=9), array(2, 5, 4, scale=9)
+
+    def build(x, y):
+        return relax.op.matmul(onto(x, 2.0**-8, 16), onto(y, 2.0**-8, 16))
+
+    mod = realized(
+        build, inputs={"x": left.shape, "y": right.shape}, dtype_input="int16", nbit_input=16
+    )
+    found = results(mod, left, right)
+    expected = [steps_of(x, 2.0**-8, 2**15 - 1) for x in (left, right)]
+    np.testing.assert_array_equal(found, (expected[0] @ expected[1] * 2.0**-16).astype("float32"))
+
+
 @pytest.mark.parametrize("rounded", ["data", "weight"])
 def test_a_layer_with_one_quantized_operand_computes_in_float(rounded):
     def build(x):

@@ -244,5 +244,5 @@ def test_a_server_that_does_not_start():
 def test_packages_that_tvm_only_suggests_are_asked_for(missing, monkeypatch):
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda n: None if n == missing else find(n))
-    with pytest.raises(SystemExit, match=rf'needs {missing}: pip install "apache-tvm\[rpc\]"'):
+    with pytest.raises(SystemExit, match=rf'needs {missing}: pip install "tvm-book\[rpc\]"'):
         main([])

@@ -54,9 +54,12 @@ def _realize_layer(r, call, args):
         return dequantize_all(r, call, args)
     config = r.config
     x = r.arith.cast(data.expr, config.dtype_input)
-    w = r.arith.cast(weight.expr, config.dtype_weight)
-    if config.dtype_input != config.dtype_weight:  # Relax convolves equal types only
-        wide = str(np.promote_types(config.dtype_input, config.dtype_weight))
+    # Relay cast activations to the type of weights, too, which may be too narrow for their grid.
+    is_weight = isinstance(weight.expr, GenericConst)
+    stored = config.dtype_weight if is_weight else config.dtype_input
+    w = r.arith.cast(weight.expr, stored)
+    if config.dtype_input != stored:  # Relax convolves equal types only
+        wide = str(np.promote_types(config.dtype_input, stored))
         x, w = r.arith.cast(x, wide), r.arith.cast(w, wide)
     product = r.builder.emit(_EMIT[call.op.name](x, w, call.attrs, config.dtype_activation))
     return Quantized(product, data.scale * weight.scale, config.dtype_activation)
