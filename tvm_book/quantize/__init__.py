@@ -7,6 +7,7 @@
 """
 
 from . import ops, rules
+from ._layer_error import LayerError, LayerErrors, Operand
 from ._observe import observe
 from ._pipeline import quantize
 from ._rounded import rounded_tensors
@@ -22,6 +23,9 @@ from .sensitivity import sensitivity
 
 __all__ = [
     "PRESETS",
+    "LayerError",
+    "LayerErrors",
+    "Operand",
     "QConfig",
     "Recipe",
     "Rule",
