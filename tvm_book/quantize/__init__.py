@@ -18,17 +18,21 @@ from .presets import PRESETS
 from .qdq import realize_grids
 from .recipe import Recipe
 from .rules import Rule
-from .search import search
-from .sensitivity import sensitivity
+from .search import Point, SearchResult, search
+from .sensitivity import LayerCost, Sensitivity, sensitivity
 
 __all__ = [
     "PRESETS",
+    "LayerCost",
     "LayerError",
     "LayerErrors",
     "Operand",
+    "Point",
     "QConfig",
     "Recipe",
     "Rule",
+    "SearchResult",
+    "Sensitivity",
     "Statistics",
     "current_qconfig",
     "layer_errors",
