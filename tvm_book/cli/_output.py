@@ -51,7 +51,8 @@ def show(*things: Any) -> None:
         def on_broken_pipe(self) -> None:  # which would end the process
             raise BrokenPipeError
 
-    width = None if sys.stdout.isatty() else WIDE
+    given = os.environ.get("COLUMNS", "")
+    width = None if sys.stdout.isatty() else int(given if given.isdecimal() else 0) or WIDE
     out = Plain(file=sys.stdout, width=width, highlight=False, markup=False)
     try:
         for thing in things:
