@@ -51,8 +51,7 @@ def show(*things: Any) -> None:
         def on_broken_pipe(self) -> None:  # which would end the process
             raise BrokenPipeError
 
-    given = os.environ.get("COLUMNS", "")
-    width = None if sys.stdout.isatty() else int(given if given.isdecimal() else 0) or WIDE
+    width = None if sys.stdout.isatty() else WIDE
     out = Plain(file=sys.stdout, width=width, highlight=False, markup=False)
     try:
         for thing in things:
