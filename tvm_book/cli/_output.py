@@ -16,8 +16,6 @@ import click
 
 __all__ = ["first_line", "note", "print_json", "print_table", "show", "silence", "to_json"]
 
-WIDE = 160  # columns where there is no terminal
-
 
 def first_line(text: str) -> str:
     """Return the first line of a text that is not blank.
@@ -46,6 +44,8 @@ def show(*things: Any) -> None:
         It cannot be written.
     """
     from rich.console import Console
+
+    from .._text import WIDE
 
     class Plain(Console):
         def on_broken_pipe(self) -> None:  # which would end the process

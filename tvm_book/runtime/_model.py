@@ -109,7 +109,7 @@ class CompiledModel:
     def recipe(self) -> Recipe | None:
         """How the model was quantized, if `tvm_book.quantize.quantize` made it; else None."""
         if isinstance(self._recipe, bytes):
-            from ..quantize import Recipe  # which a model that only runs need not load
+            from ..quantize import Recipe  # read when asked for: most models only run
 
             self._recipe = Recipe.from_bytes(self._recipe, "the recipe of this model")
         return self._recipe
