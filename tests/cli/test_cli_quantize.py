@@ -198,8 +198,15 @@ def fill_disk_for_recipe(tmp_path):
     return {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1, 1))}
 
 
+def fill_disk_for_kernels(tmp_path):
+    """Let the recipe, which is written first, be the largest file."""
+    import resource
+
+    return {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2**16, 2**16))}
+
+
 def fill_disk_for_library(tmp_path):
-    """Let the linker's files not grow; LLVM, which writes before, kills a process for that."""
+    """Let the linker's files not grow."""
     compiler = tmp_path / "compiler"
     compiler.write_text(f'#!/bin/sh\nulimit -f 8\nexec {cc.get_cc()} "$@"\n')
     compiler.chmod(0o755)
@@ -207,7 +214,9 @@ def fill_disk_for_library(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="limits are of POSIX")
-@pytest.mark.parametrize("fill_disk", [fill_disk_for_recipe, fill_disk_for_library])
+@pytest.mark.parametrize(
+    "fill_disk", [fill_disk_for_recipe, fill_disk_for_kernels, fill_disk_for_library]
+)
 def test_a_full_disk_leaves_nothing(fill_disk, shop, tmp_path):
     work = tmp_path / "work"
     work.mkdir()

@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 import struct
 import tempfile
 from pathlib import Path
@@ -22,10 +21,10 @@ import tvm
 from tvm.support import cc
 
 from .._files import check_destination
+from ._link import link
 from ._quiet import quiet_scopes
 
 MAGIC = b"tvm_book.model.2"
-ROOM = 32 * 2**20  # bytes; object files of small models stay below
 _FOOTER = struct.Struct(f"<Q32s{len(MAGIC)}s")
 
 
@@ -44,30 +43,18 @@ def write(
             "saving needs a C++ compiler to link the library, and none was found (CXX, CC, g++, "
             "gcc, clang++, clang). Install one, for example with: apt install g++"
         )
-    _check_room(path.parent)
     # In the same folder, so that the last step is a rename and never leaves half a file.
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.stem}-") as folder:
         library = Path(folder, path.name)
         try:
-            with quiet_scopes():
-                executable.export_library(str(library))
-        except (OSError, RuntimeError) as error:
+            link(executable, library)
+        except (FileNotFoundError, PermissionError, RuntimeError) as error:
             raise RuntimeError(f"{compiler} could not link {path.name}: {error}") from error
         text = json.dumps(description | {"recipe": len(recipe)}).encode()
         content = library.read_bytes() + recipe + text
         digest = hashlib.sha256(content).digest()
         library.write_bytes(content + _FOOTER.pack(len(text), digest, MAGIC))
         os.replace(library, path)
-
-
-def _check_room(folder: Path) -> None:
-    """Refuse early: LLVM ends the whole process if it cannot write an object file."""
-    for place in (Path(tempfile.gettempdir()), folder):
-        if (free := shutil.disk_usage(place).free) < ROOM:
-            raise OSError(
-                f"only {free / 2**20:.0f} MiB are free in {place}, and linking a library takes "
-                f"at least {ROOM / 2**20:.0f}: make room, or set TMPDIR to another folder"
-            )
 
 
 def read(path: str | os.PathLike[str]) -> dict[str, Any]:

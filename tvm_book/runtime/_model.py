@@ -228,8 +228,10 @@ class CompiledModel:
             The folder does not exist.
         ValueError
             The name does not end in ``.so``, or this model was itself loaded from a file.
+        OSError
+            The system lets this process write no file as large as it takes.
         RuntimeError
-            There is no C++ compiler, or it failed.
+            There is no C++ compiler, or it failed, for example on a full disk.
 
         Examples
         --------
