@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import json
-import math
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import PurePath
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import click
 
-__all__ = ["first_line", "note", "print_json", "print_table", "show", "silence", "to_json"]
+from .._json import json_text
+
+__all__ = ["first_line", "note", "print_json", "print_table", "show", "silence"]
 
 
 def first_line(text: str) -> str:
@@ -45,14 +43,13 @@ def show(*things: Any) -> None:
     """
     from rich.console import Console
 
-    from .._text import WIDE
+    from .._text import text_width
 
     class Plain(Console):
         def on_broken_pipe(self) -> None:  # which would end the process
             raise BrokenPipeError
 
-    width = None if sys.stdout.isatty() else WIDE
-    out = Plain(file=sys.stdout, width=width, highlight=False, markup=False)
+    out = Plain(file=sys.stdout, width=text_width(), highlight=False, markup=False)
     try:
         for thing in things:
             if isinstance(thing, str):
@@ -89,30 +86,6 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]
     show(title, table)
 
 
-def to_json(value: Any) -> Any:
-    """Return what JSON can hold; NaN becomes None, infinities ``"Infinity"`` and the like.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> to_json({"shape": (1, None), "sqnr_db": math.inf, "cosine": np.float32(1)})
-    {'shape': [1, None], 'sqnr_db': 'Infinity', 'cosine': 1.0}
-    """
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        value = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
-    if isinstance(value, Mapping):
-        return {str(key): to_json(item) for key, item in value.items()}
-    if hasattr(value, "tolist"):  # of NumPy
-        value = value.tolist()
-    if isinstance(value, list | tuple | set | frozenset):
-        return [to_json(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    return str(value) if isinstance(value, PurePath) else repr(value)
-
-
 def print_json(document: Any) -> None:
     """Print one JSON document, in ASCII."""
-    show(json.dumps(to_json(document), indent=2, allow_nan=False))
+    show(json_text(document, ascii_only=True))

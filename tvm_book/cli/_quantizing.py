@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .._json import json_text
 from ._data import count_samples, cut, read_npz
 from ._describe import describe_recipe
 from ._folder import MODEL, PAGE, RECIPE, SUMMARY
-from ._output import to_json
 from ._progress import stage
 
 if TYPE_CHECKING:
@@ -98,8 +98,8 @@ class Job:
             "seconds": self.seconds,
             "check": check,
         }
-        text = json.dumps(to_json(summary), indent=2, allow_nan=False)
-        (folder / SUMMARY).write_text(text + "\n", encoding="utf-8")
+        text = json_text(summary, ascii_only=True)
+        (folder / SUMMARY).write_text(f"{text}\n", encoding="utf-8")
         return summary
 
     def _config(self) -> QConfig:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import html
-import json
 import os
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from .._files import check_destination, write_file
+from .._json import json_safe, json_text
 from .._text import as_text, plural
 from ..quantize._layer_error import LayerErrors
 from ..viz import plot_layer_errors
@@ -27,7 +27,7 @@ from ._finding import Explanation
 from ._grades import FAIR, GOOD
 from ._names import plain
 from ._network import Network, draw
-from ._rows import json_safe, layer_rows, operand_rows
+from ._rows import layer_rows, operand_rows
 
 if TYPE_CHECKING:
     import pandas
@@ -139,7 +139,7 @@ class LayerReport:
         indent : int or None, optional
             Spaces a level; None writes a single line.
         """
-        return json.dumps(self.to_dict(), indent=indent, ensure_ascii=False, allow_nan=False)
+        return json_text(self.to_dict(), indent)
 
     def frame(self, of: str = "layers") -> pandas.DataFrame:
         """Return a table for pandas.

@@ -1,4 +1,4 @@
-"""A layer's record as a flat row of plain values, and the same as JSON can hold it."""
+"""A layer's record as a flat row of plain values."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from ..quantize._layer_error import LayerError, LayerErrors, Operand
 
-__all__ = ["json_safe", "layer_rows", "operand_rows"]
+__all__ = ["layer_rows", "operand_rows"]
 
 
 def layer_rows(errors: LayerErrors) -> list[dict[str, Any]]:
@@ -74,22 +74,3 @@ def _operand(operand: Operand) -> dict[str, Any]:
         "channel_max": float(channels.max()) if some else math.nan,
         "calibrated": bool(operand.calibrated),
     }
-
-
-def json_safe(value: Any) -> Any:
-    """Replace what JSON has no word for: NaN becomes None, infinities become strings.
-
-    ``float`` in Python and ``Number`` in JavaScript both read the strings.
-
-    Examples
-    --------
-    >>> json_safe({"sqnr": [1.5, float("inf"), float("-inf"), float("nan")], "shape": (1, 2)})
-    {'sqnr': [1.5, 'Infinity', '-Infinity', None], 'shape': [1, 2]}
-    """
-    if isinstance(value, dict):
-        return {key: json_safe(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [json_safe(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-    return value
