@@ -2,6 +2,8 @@
 
 from xml.etree import ElementTree
 
+import numpy as np
+
 from tests.report.records import layer, record, residual, tensor
 from tvm_book.report import LayerReport
 
@@ -40,6 +42,23 @@ def test_an_operator_is_said_to_be_in_its_module():
     found = LayerReport(record(odd)).explain()
     assert str(found).splitlines()[1].startswith("▲ relax.multiply@7 in bn1: 20% of its input")
     assert "<strong>relax.multiply@7 in bn1</strong>" in found.to_html()
+
+
+def test_a_layer_with_two_findings_of_a_kind_is_counted_once():
+    """Such as one for each operand of an addition."""
+    channels = np.array([0.0, 1, 1, 1])
+    both = layer("add", tensor(channels=channels), tensor(channels=channels, source="x"))
+    found = LayerReport(record(both, layer("fc", tensor("weight", channels=channels)))).explain()
+    assert [f.layer for f in found] == ["add", "add", "fc"]
+    assert "· dead_channel, 2 layers: add, fc" in str(found).splitlines()
+    root = ElementTree.fromstring(f"<div>{found.to_html('x-')}</div>")
+    (item,) = root.findall("./ul/li")
+    assert item.text == "· dead_channel, 2 layers: "
+    assert [span.text for span in item.findall("span/span")] == ["add", "fc"]
+    assert item.find("span").get("title") == (
+        "1 of 4 channels of its input from relu (0) is 0 throughout; "
+        "1 of 4 channels of its input from x (0) is 0 throughout"
+    )
 
 
 def test_it_is_a_sequence():

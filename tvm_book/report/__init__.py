@@ -1,6 +1,7 @@
 """Reports on quantized models: how far each layer is from float, why, and what to do."""
 
-from ._finding import Explanation, Finding
+from ._explanation import Explanation
+from ._finding import Finding
 from ._layer_report import LayerReport
 from ._layerwise import layerwise
 from ._network import Network

@@ -6,7 +6,8 @@ import math
 
 from .._text import plural
 from ..quantize._layer_error import LayerError, LayerErrors
-from ._finding import SEVERITIES, Explanation, Finding
+from ._explanation import Explanation
+from ._finding import SEVERITIES, Finding
 from ._grades import grade, severity, sqnr_text
 from .rules import RULES
 

@@ -23,7 +23,7 @@ from ..viz import plot_layer_errors
 from . import _html
 from ._columns import COLUMNS, LESS_NEEDED, ordered
 from ._explain import explain
-from ._finding import Explanation
+from ._explanation import Explanation
 from ._grades import FAIR, GOOD
 from ._names import plain
 from ._network import Network, draw
