@@ -282,6 +282,16 @@ def test_grids_of_a_layer_that_were_not_chosen_are_one_finding():
     )
 
 
+def test_a_channel_that_is_lost_on_its_own_grid_is_not_told_to_get_one():
+    scale = np.float32([0.2, 0.1, 0.9, 0.1]).reshape(4, 1, 1, 1)
+    found = only(tensor("weight", scale=scale, channels=np.array([0.04, 9, 9, 9])))
+    (lost,) = [f for f in found if f.kind == "lost_channel"]
+    assert lost.sentence == (
+        "1 of 4 channels of its weight (0) is rounded to 0: no value reaches half a step, 0.1"
+    )
+    assert lost.advice == "qconfig(skip=['conv']) keeps conv in float"
+
+
 def test_a_constant_of_no_product_has_no_scale_a_channel():
     weight = tensor("weight", channels=np.array([0.04, 0.3, 0.3, 0.3]))
     (found,) = only(weight, operations=0)

@@ -36,9 +36,10 @@ def dominating_channel(layer: LayerError, errors: LayerErrors) -> Iterator[Hint]
 
 
 def _even_out(layer: LayerError, operand: Operand) -> str:
-    if operand.kind == "weight" and layer.operations:
+    common = np.size(operand.scale) == 1
+    if operand.kind == "weight" and layer.operations and common:
         return 'weight_granularity="channel" gives each its own scale; preset="accurate" has it'
-    if operand.kind == "weight":  # of an addition or a multiplication by constants
+    if operand.kind == "weight":  # has them already, or is added or multiplied with
         return f"qconfig(skip=[{layer.selector!r}]) keeps {layer.name} in float"
     return (
         'equalize=True with preset="accurate" evens channels out, '
@@ -53,11 +54,12 @@ def lost_channel(layer: LayerError, errors: LayerErrors) -> Iterator[Hint]:
         scale = np.reshape(operand.scale, -1)
         if scale.size not in (1, operand.channels.size):
             continue
-        lost = np.flatnonzero((operand.channels > 0) & (operand.channels < scale / 2))
+        half = np.broadcast_to(scale / 2, operand.channels.shape)
+        lost = np.flatnonzero((operand.channels > 0) & (operand.channels < half))
         if 0 < len(lost) < len(operand.channels):
             yield Hint(
                 f"{channels_text(lost, operand)} {are(lost)} rounded to 0: no value reaches half a "
-                f"step, {float(scale.max()) / 2:.3g}",
+                f"step, {float(half[lost].max()):.3g}",
                 _even_out(layer, operand),
             )
 
