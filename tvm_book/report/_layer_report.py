@@ -2,39 +2,34 @@
 
 from __future__ import annotations
 
-import hashlib
-import html
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from matplotlib.figure import Figure
 from rich.console import Console, ConsoleOptions
-from rich.measure import Measurement
 from rich.table import Table
-from rich.text import Text
 
 from .._files import check_destination, write_file
-from .._json import json_safe, json_text
+from .._json import json_text
 from .._text import as_text, plural
 from ..quantize._layer_error import LayerErrors
 from ..viz import plot_layer_errors
-from . import _html
-from ._columns import COLUMNS, LESS_NEEDED, ordered
+from ._columns import ordered
 from ._explain import explain
 from ._explanation import Explanation
 from ._grades import FAIR, GOOD
 from ._names import plain
 from ._network import Network, draw
-from ._rows import layer_rows, operand_rows
+from ._page import in_notebook, whole_page
+from ._rows import document, layer_rows, operand_rows
+from ._table import fitting_table, rich_table
 
 if TYPE_CHECKING:
     import pandas
 
 __all__ = ["LayerReport"]
-
-FORMAT = 1  # of `to_dict`
 
 
 @dataclass(frozen=True, repr=False)
@@ -98,10 +93,7 @@ class LayerReport:
             ``saturated`` (the largest of its operands), ``used`` (the smallest), ``accumulator``,
             ``operations``, ``reads``, ``finding`` and ``severity`` (of the most important finding).
         """
-        rows = layer_rows(self.errors)
-        for finding in reversed(self.explain().findings):  # the most important one comes last
-            rows[finding.position] |= {"finding": finding.kind, "severity": finding.severity}
-        return rows
+        return layer_rows(self.errors, self.explain())
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as values that JSON has: NaN is None, infinities are strings.
@@ -113,23 +105,7 @@ class LayerReport:
             ``outputs``, ``layers`` (as `rows`, and with the ``operands`` of each) and ``findings``.
             An infinite number is ``"Infinity"`` or ``"-Infinity"``, which ``float`` reads.
         """
-        errors = self.errors
-        rows = [row | {"operands": []} for row in self.rows()]
-        for operand in operand_rows(errors):
-            rows[operand["position"]]["operands"].append(
-                {key: x for key, x in operand.items() if key not in ("position", "layer")}
-            )
-        return json_safe(
-            {
-                "format": FORMAT,
-                "samples": int(errors.samples),
-                "output_sqnr_db": float(errors.output_sqnr_db),
-                "output_cosine": float(errors.output_cosine),
-                "outputs": tuple(map(int, errors.outputs)),
-                "layers": rows,
-                "findings": self.explain().to_dicts(),
-            }
-        )
+        return document(self.errors, self.explain())
 
     def to_json(self, indent: int | None = 2) -> str:
         """Return `to_dict` as JSON (RFC 8259).
@@ -190,19 +166,9 @@ class LayerReport:
         ValueError
             There is no such column, or ``limit`` is negative.
         """
-        return self._table(ordered(self.rows(), sort, limit))
-
-    def _table(self, rows: list[dict[str, Any]], without: Collection[str] = ()) -> Table:
-        total = len(self.errors.layers)
+        rows, total = ordered(self.rows(), sort, limit), len(self.errors.layers)
         part = "" if len(rows) == total else f" {len(rows)} of {plural(total, 'layer')}:"
-        table = Table(title=f"{self.explain().summary}{part}", title_justify="left")
-        columns = [column for column in COLUMNS if column[1] not in without]
-        for heading, _, _, right in columns:
-            side = "right" if right else "left"
-            table.add_column("\n".join(heading.split()), justify=side, overflow="fold")
-        for row in rows:
-            table.add_row(*(Text(text(row[key])) for _, key, text, _ in columns))
-        return table
+        return rich_table(rows, f"{self.explain().summary}{part}")
 
     def explain(self) -> Explanation:
         """Say in words what is wrong with which layer, and what to do.
@@ -273,42 +239,14 @@ class LayerReport:
         FileExistsError, FileNotFoundError, IsADirectoryError, NotADirectoryError
             The file exists and ``overwrite`` is False, or is at no place for a file.
         """
-        check_destination(path, overwrite)
-        prefix = self._prefix()
-        try:
-            network = draw(self.errors, prefix=prefix)._repr_html_()
-        except ImportError as error:
-            network = f"<p>{html.escape(str(error))}</p>"
-        explanation = self.explain()
-        parts = [
-            ("Layers", _html.table(self.rows(), explanation.summary, prefix)),
-            ("Network", network),
-            ("What to do", explanation.to_html(prefix, summary=False)),
-        ]
-        write_file(
-            path, _html.page("Errors of a quantized model, layer by layer", parts), overwrite
-        )
-
-    def _prefix(self) -> str:
-        """Return what makes the names in one report's HTML differ from those in another's."""
-        return f"layer-{hashlib.sha256(repr(self.errors).encode()).hexdigest()[:8]}-"
+        check_destination(path, overwrite)  # before the work, not after it
+        write_file(path, whole_page(self.errors, self.rows(), self.explain()), overwrite)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Table]:
-        """Print as many columns as there is room for."""
-        rows, endless = self.rows(), options.update(max_width=10_000)
-        for count in range(len(LESS_NEEDED) + 1):
-            table = self._table(rows, LESS_NEEDED[:count])
-            if Measurement.get(console, endless, table).maximum <= options.max_width:
-                break
-        yield table
+        yield fitting_table(self.rows(), self.explain().summary, console, options)
 
     def __repr__(self) -> str:
         return as_text(self)
 
     def _repr_html_(self) -> str:
-        prefix, explanation = self._prefix(), self.explain()
-        return (
-            f"<div>{_html.table(self.rows(), explanation.summary, prefix)}"
-            f"<details open><summary>What to do</summary>"
-            f"{explanation.to_html(prefix, summary=False)}</details></div>"
-        )
+        return in_notebook(self.errors, self.rows(), self.explain())

@@ -97,7 +97,7 @@ def draw(errors: LayerErrors, error: str = "isolated", prefix: str = "") -> Netw
     letters = [9, *map(len, labels), *(0.85 * len(text) for text in seconds)]
     width = max(letters) * LETTER + 12
     numbered = [(order[a], order[b]) for a, b in edges]
-    layout = fold(count, numbered, width, SWATCH * (len(GRADES)) + 20) if count else _EMPTY
+    layout = fold(count, numbered, width, SWATCH * len(GRADES) + 20) if count else _EMPTY
     places = [layout.boxes[order[number]] for number in range(count)]
     back = {new: old for old, new in order.items()}
     shapes = [_line(line, back, len(errors.layers)) for line in layout.lines]

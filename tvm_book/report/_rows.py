@@ -1,4 +1,4 @@
-"""A layer's record as a flat row of plain values."""
+"""A report as plain values: a flat row a layer, a row an operand, and all of it in one."""
 
 from __future__ import annotations
 
@@ -7,14 +7,21 @@ from typing import Any
 
 import numpy as np
 
+from .._json import json_safe
 from ..quantize._layer_error import LayerError, LayerErrors, Operand
+from ._explanation import Explanation
 
-__all__ = ["layer_rows", "operand_rows"]
+__all__ = ["document", "layer_rows", "operand_rows"]
+
+FORMAT = 1  # of `document`
 
 
-def layer_rows(errors: LayerErrors) -> list[dict[str, Any]]:
-    """Return one row a layer, in the order in which they run."""
-    return [_layer(position, layer) for position, layer in enumerate(errors.layers)]
+def layer_rows(errors: LayerErrors, explanation: Explanation) -> list[dict[str, Any]]:
+    """Return one row a layer, in the order in which they run, each with its first finding."""
+    rows = [_layer(position, layer) for position, layer in enumerate(errors.layers)]
+    for finding in reversed(explanation.findings):  # the most important one comes last
+        rows[finding.position] |= {"finding": finding.kind, "severity": finding.severity}
+    return rows
 
 
 def operand_rows(errors: LayerErrors) -> list[dict[str, Any]]:
@@ -24,6 +31,26 @@ def operand_rows(errors: LayerErrors) -> list[dict[str, Any]]:
         for position, layer in enumerate(errors.layers)
         for number, operand in enumerate(layer.operands)
     ]
+
+
+def document(errors: LayerErrors, explanation: Explanation) -> dict[str, Any]:
+    """Return everything as `json_safe` values: the layers, their operands and the findings."""
+    rows = [row | {"operands": []} for row in layer_rows(errors, explanation)]
+    for operand in operand_rows(errors):
+        rows[operand["position"]]["operands"].append(
+            {key: x for key, x in operand.items() if key not in ("position", "layer")}
+        )
+    return json_safe(
+        {
+            "format": FORMAT,
+            "samples": int(errors.samples),
+            "output_sqnr_db": float(errors.output_sqnr_db),
+            "output_cosine": float(errors.output_cosine),
+            "outputs": tuple(map(int, errors.outputs)),
+            "layers": rows,
+            "findings": explanation.to_dicts(),
+        }
+    )
 
 
 def _layer(position: int, layer: LayerError) -> dict[str, Any]:

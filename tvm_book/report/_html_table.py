@@ -1,4 +1,4 @@
-"""A report's table as HTML, and the page that `LayerReport.to_html` writes."""
+"""A report's table as HTML."""
 
 from __future__ import annotations
 
@@ -11,29 +11,18 @@ from ..viz._style import TEXT
 from ._columns import COLUMNS
 from ._grades import GRADES, grade
 
-__all__ = ["page", "table"]
+__all__ = ["html_table"]
 
-COMMON = ("op", "shape", "scale")  # stand below the name: a page of a book is narrow
-LONGEST_BAR = 50.0  # dB at which a bar has no length; it is full at 0 dB
+BELOW_NAME = ("op", "shape", "scale")  # no columns of their own: a page of a book is narrow
+NO_BAR = 50.0  # dB from which on an error is too small for a bar, which is full at 0 dB
 BARS = ("isolated_sqnr_db", "accumulated_sqnr_db")
 KEY = "The longer a bar, the larger the error: " + ", ".join(
     f"{each.name} from {each.least:.0f} dB on" if each.least > 0 else f"{each.name} below"
     for each in GRADES
 )
 
-# A page follows the reader's choice of light or dark by itself.
-STYLE = f"""\
-:root {{ color-scheme: light dark; }}
-body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 1200px; margin: 2em auto; }}
-body {{ padding: 0 1em; }}
-table {{ border-collapse: collapse; font-size: 13px; }}
-caption {{ text-align: left; padding-bottom: .5em; }}
-th, td {{ padding: 3px 10px; border-bottom: 1px solid {TEXT}55; vertical-align: top; }}
-:target {{ outline: 2px solid {TEXT}; outline-offset: 4px; }}
-"""
 
-
-def table(rows: Iterable[dict[str, Any]], title: str, prefix: str) -> str:
+def html_table(rows: Iterable[dict[str, Any]], title: str, prefix: str) -> str:
     """Return a table; the finding of a row is a link to ``f"#{prefix}{position}"``.
 
     Its colours and its lines show on light and on dark pages.
@@ -41,7 +30,7 @@ def table(rows: Iterable[dict[str, Any]], title: str, prefix: str) -> str:
     head = "".join(
         f'<th style="text-align: {_side(right)}">{html.escape(heading)}</th>'
         for heading, key, _, right in COLUMNS
-        if key not in COMMON
+        if key not in BELOW_NAME
     )
     body = "".join(f"<tr>{_cells(row, prefix)}</tr>" for row in rows)
     return (
@@ -56,7 +45,7 @@ def _cells(row: dict[str, Any], prefix: str) -> str:
     cells = []
     texts = {key: html.escape(text(row[key])) for _, key, text, _ in COLUMNS}
     for _, key, _, right in COLUMNS:
-        if key in COMMON:
+        if key in BELOW_NAME:
             continue
         shown = texts[key]
         if key == "layer":
@@ -75,7 +64,7 @@ def _cells(row: dict[str, Any], prefix: str) -> str:
 def _bar(sqnr_db: float, text: str) -> str:
     """Return a number behind a bar that is as long as the error is large."""
     each = grade(sqnr_db)
-    share = 0.0 if math.isnan(sqnr_db) else 1 - max(0.0, min(1.0, sqnr_db / LONGEST_BAR))
+    share = 0.0 if math.isnan(sqnr_db) else 1 - max(0.0, min(1.0, sqnr_db / NO_BAR))
     bar = (
         f'<span style="width: {3 * share:.1f}em; height: 8px; box-sizing: border-box; '
         f'background: {each.fill}; border: 1px solid {TEXT}"></span>'
@@ -88,21 +77,3 @@ def _bar(sqnr_db: float, text: str) -> str:
 
 def _side(right: bool) -> str:
     return "right" if right else "left"
-
-
-def page(title: str, parts: Iterable[tuple[str, str]]) -> str:
-    """Return a page that needs no other file.
-
-    Parameters
-    ----------
-    title : str
-    parts : iterable of (str, str)
-        Headings, and what stands below them, as HTML.
-    """
-    sections = "".join(f"<h2>{html.escape(name)}</h2>\n{content}\n" for name, content in parts)
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{html.escape(title)}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n"
-        f"<h1>{html.escape(title)}</h1>\n{sections}</body>\n</html>\n"
-    )
