@@ -213,3 +213,9 @@ def test_without_igraph(monkeypatch, tmp_path):
         LayerReport(residual()).network()
     LayerReport(residual()).to_html(tmp_path / "page.html")
     assert "drawing a network needs igraph: pip install" in (tmp_path / "page.html").read_text()
+
+
+@pytest.mark.parametrize(("names", "count"), [(["fc"], "1 layer"), (["a", "b"], "2 layers")])
+def test_the_picture_has_a_title_for_who_cannot_see_it(names, count):
+    title = parsed(record(*map(layer, names))).find(f"{SVG}title").text
+    assert title == f"Network of {count}, by the error that each layer makes itself"
