@@ -8,13 +8,24 @@ from collections.abc import Iterable
 
 from rich.console import Console, RenderableType
 
-__all__ = ["as_text", "plural", "shape_text"]
+__all__ = ["as_text", "plural", "shape_text", "text_width"]
 
-WIDE = 160  # columns where there is no terminal
+
+def text_width() -> int:
+    """Return how many columns a table may take: what COLUMNS says, else the terminal's, else 160.
+
+    Examples
+    --------
+    >>> from unittest.mock import patch
+    >>> with patch.dict("os.environ", COLUMNS="72"):
+    ...     text_width()
+    72
+    """
+    return shutil.get_terminal_size((160, 0)).columns
 
 
 def as_text(renderable: RenderableType) -> str:
-    """Return what rich would print, without colours, as wide as the terminal at most.
+    """Return what rich would print, without colours, at most `text_width` wide.
 
     Examples
     --------
@@ -28,8 +39,7 @@ def as_text(renderable: RenderableType) -> str:
     │ fc    │ 8.0 │
     └───────┴─────┘
     """
-    width = shutil.get_terminal_size((WIDE, 0)).columns
-    console = Console(file=io.StringIO(), width=width, markup=False, force_jupyter=False)
+    console = Console(file=io.StringIO(), width=text_width(), markup=False, force_jupyter=False)
     console.print(renderable)
     return console.file.getvalue().rstrip()
 

@@ -64,3 +64,17 @@ def test_a_terminal_gets_colours_unless_they_are_unwanted(no_color, shop):
     shown = os.read(ours, 1000)
     os.close(ours)
     assert (b"\x1b[31m" in shown) is not no_color
+
+
+@pytest.mark.parametrize(("columns", "width"), [("72", 72), ("0", 160), ("wide", 160), (None, 160)])
+def test_a_pipe_gets_as_many_columns_as_it_asks_for(columns, width):
+    env = {key: value for key, value in os.environ.items() if key != "COLUMNS"}
+    env |= {} if columns is None else {"COLUMNS": columns}
+    code = (
+        "from tvm_book.cli._output import show\n"
+        "from rich.panel import Panel\n"
+        "show(Panel('as wide as it can be'))"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
+    assert {len(line) for line in done.stdout.splitlines()} == {width}

@@ -66,6 +66,7 @@ def bench(
         raise click.UsageError("--random and --data exclude each other")
     import tvm
 
+    from .._text import shape_text
     from ._models import Wishes
 
     files = {path: read_npz(path) for path in data[:1]}
@@ -94,7 +95,7 @@ def bench(
         (
             name,
             run.isa,
-            ", ".join(map(str, run.inputs)),
+            ", ".join(f"{spec.name} {shape_text(spec.shape)}" for spec in run.inputs),
             *(f"{getattr(times[name], key):.4g}" for key in ("median", "min", "spread")),
             f"{ratios[name]:.2f}",
         )
