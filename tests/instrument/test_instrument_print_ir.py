@@ -5,33 +5,12 @@ import io
 import numpy as np
 import pytest
 import tvm
-from tvm import relax
 from tvm.script import ir as I
 from tvm.script import relax as R
 
 import tvm_book
+from tests.instrument.modules import Clean, Unused, with_constant
 from tvm_book.instrument import PrintIR, diff_modules
-
-
-@I.ir_module
-class Unused:
-    @R.function
-    def main(x: R.Tensor((4,), "float32")) -> R.Tensor((4,), "float32"):
-        with R.dataflow():
-            unused = R.exp(x)  # noqa: F841
-            y = R.nn.relu(x)
-            R.output(y)
-        return y
-
-
-@I.ir_module
-class Clean:
-    @R.function
-    def main(x: R.Tensor((4,), "float32")) -> R.Tensor((4,), "float32"):
-        with R.dataflow():
-            y = R.nn.relu(x)
-            R.output(y)
-        return y
 
 
 @I.ir_module
@@ -87,15 +66,6 @@ def tolerant(mod, _):
 @tvm.transform.module_pass(opt_level=0, name="OtherConstant")
 def other_constant(mod, _):
     return with_constant(2.0)
-
-
-def with_constant(value):
-    builder = relax.BlockBuilder()
-    x = relax.Var("x", relax.TensorType((64,), "float32"))
-    with builder.function("main", [x]):
-        constant = relax.const(np.full(64, value, "float32"))
-        builder.emit_func_output(builder.emit(relax.op.add(x, constant)))
-    return builder.get()
 
 
 def printed(run_pass, mod=Unused, **options):
@@ -230,16 +200,3 @@ def test_standard_output_is_looked_up_when_printing(capsys):
 def test_wrong_options(options, error, message):
     with pytest.raises(error, match=message):
         PrintIR(**options)
-
-
-def test_diff_modules():
-    assert diff_modules(Unused, Unused) == ""
-    assert diff_modules(Unused, tvm.script.from_source(Unused.script())) == ""
-    lines = diff_modules(Unused, Clean, names=("old", "new"), context=0).splitlines()
-    assert lines[:2] == ["--- old", "+++ new"]
-    assert [line for line in lines[2:] if line[0] not in "@"] == [
-        '-            unused: R.Tensor((4,), dtype="float32") = R.exp(x)'
-    ]
-    assert diff_modules(Unused["main"], Unused["main"]) == ""
-    with pytest.raises(ValueError, match="context must not be negative"):
-        diff_modules(Unused, Clean, context=-1)

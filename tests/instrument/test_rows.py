@@ -80,6 +80,11 @@ def test_no_context_keeps_all(before, after):
     assert list(fold(rows, None)) == rows
 
 
+def test_a_context_that_is_wider_than_the_script_keeps_all_at_once():
+    rows = side_by_side_rows("a = f()\nb = g()", "a = f()\nb = h()")
+    assert list(fold(rows, 10**15)) == rows
+
+
 def marks(before, after):
     (row,) = side_by_side_rows(before, after)
     return [[piece for piece, changed in cell.pieces if changed] for cell in row[:2]]

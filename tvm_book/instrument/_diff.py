@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import difflib
+from typing import Any
 
 import tvm
 import tvm_ffi
 
+__all__ = ["check_arguments", "diff_modules", "diff_scripts", "hidden_change"]
+
 
 def diff_modules(
-    before: tvm.IRModule,
-    after: tvm.IRModule,
+    before: tvm.IRModule | tvm.ir.BaseFunc,
+    after: tvm.IRModule | tvm.ir.BaseFunc,
     *,
     names: tuple[str, str] = ("before", "after"),
     context: int = 2,
@@ -35,8 +38,14 @@ def diff_modules(
 
     Raises
     ------
+    TypeError
+        `before` or `after` is neither a module nor a function.
     ValueError
-        `context` is negative.
+        `context` is negative, or `names` are not two.
+
+    See Also
+    --------
+    diff_html : The difference side by side, for a notebook or a page.
 
     Examples
     --------
@@ -54,10 +63,20 @@ def diff_modules(
     @@ -8 +7,0 @@
     -        gv: R.Tensor((4,), dtype="float32") = R.exp(x)
     """
-    if context < 0:
-        raise ValueError(f"context must not be negative, got {context}")
+    check_arguments(before, after, names, context)
     texts = (before.script(show_meta=False), after.script(show_meta=False))
     return diff_scripts(*texts, names, context) or hidden_change(before, after)
+
+
+def check_arguments(before: object, after: object, names: Any, context: int | None) -> None:
+    """Raise the errors of `diff_modules` and `diff_html`."""
+    for mod, role in ((before, "before"), (after, "after")):
+        if not isinstance(mod, tvm.IRModule | tvm.ir.BaseFunc):
+            raise TypeError(f"{role} must be a module or a function, not {type(mod).__name__}")
+    if isinstance(names, str) or len(names) != 2:
+        raise ValueError(f"names must be two, one for each module, got {names!r}")
+    if context is not None and context < 0:
+        raise ValueError(f"context must not be negative, got {context}: it counts equal lines")
 
 
 def diff_scripts(before: str, after: str, names: tuple[str, str], context: int) -> str:
@@ -66,7 +85,9 @@ def diff_scripts(before: str, after: str, names: tuple[str, str], context: int) 
     return "\n".join(difflib.unified_diff(*lines, *names, n=context, lineterm=""))
 
 
-def hidden_change(before: tvm.IRModule, after: tvm.IRModule) -> str:
+def hidden_change(
+    before: tvm.IRModule | tvm.ir.BaseFunc, after: tvm.IRModule | tvm.ir.BaseFunc
+) -> str:
     """Return a line when modules with equal scripts differ, else the empty string."""
     if before.same_as(after) or tvm_ffi.structural_equal(before, after):
         return ""

@@ -14,6 +14,8 @@ from ._compact import shorten
 from ._diff import diff_scripts, hidden_change
 from ._only import matches, near, patterns
 
+__all__ = ["PrintIR"]
+
 
 @dataclass
 class _Frame:

@@ -55,7 +55,8 @@ def fold(rows: Sequence[Row], context: int | None) -> Iterator[Row | int]:
     A single row stays: its number would take as much room.
     """
     changes = [i for i, row in enumerate(rows) if not row.equal]
-    near = {j for i in changes for j in range(i - (context or 0), i + (context or 0) + 1)}
+    reach = min(context or 0, len(rows))
+    near = {j for i in changes for j in range(i - reach, i + reach + 1)}
     start = 0
     while start < len(rows):
         end = start

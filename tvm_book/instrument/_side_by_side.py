@@ -9,7 +9,7 @@ import tvm
 
 from .._files import write_file
 from ._compact import shorten
-from ._diff import diff_scripts, hidden_change
+from ._diff import check_arguments, diff_scripts, hidden_change
 from ._page import fragment, page
 from ._rows import fold, side_by_side_rows
 
@@ -142,19 +142,10 @@ def diff_html(
     >>> "… 4 equal lines" in diff.html
     True
     """
-    if context is not None and context < 0:
-        raise ValueError(f"context must not be negative, got {context}; None shows all lines")
-    if isinstance(names, str) or len(names) != 2:
-        raise ValueError(f"names must be two, one for each module, got {names!r}")
-    scripts = tuple(_script(mod, name) for mod, name in ((before, "before"), (after, "after")))
+    check_arguments(before, after, names, context)
+    scripts = tuple(mod.script(show_meta=False) for mod in (before, after))
     shown = tuple(map(shorten, scripts)) if compact else scripts
     note = ""
     if shown[0] == shown[1]:
         note = _SHORTENED if scripts[0] != scripts[1] else hidden_change(before, after) or _EQUAL
     return SideBySide(tuple(names), *shown, context, note)
-
-
-def _script(mod: tvm.IRModule | tvm.ir.BaseFunc, name: str) -> str:
-    if not isinstance(mod, tvm.IRModule | tvm.ir.BaseFunc):
-        raise TypeError(f"{name} must be a module or a function, not {type(mod).__name__}")
-    return mod.script(show_meta=False)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import tvm
 from tvm.ir.instrument import PassInstrument
 
+__all__ = ["PassRecord", "PassTimeline"]
+
 
 @dataclass
 class PassRecord:
