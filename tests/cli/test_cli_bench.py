@@ -47,6 +47,7 @@ def test_profiles_are_those_of_the_model(invoke, shop):
     for one in found:
         assert one["dtype"] in text
     assert "The slowest:" in text
+    assert text.startswith("1 round, threads ")
 
 
 def test_a_model_is_timed_once(invoke):

@@ -111,6 +111,14 @@ def test_bad_files_are_told_in_one_line(command, name, shop, tmp_path):
     assert len(result.stderr.splitlines()) == 1
 
 
+def test_a_bad_file_is_told_even_if_a_shape_is_given(shop, tmp_path):
+    path = tmp_path / "cut.onnx"
+    path.write_bytes((shop / "net.onnx").read_bytes()[:500])
+    result = call("info", path, "--shape", "data=1,3,8,8")
+    assert result.exit_code == 1
+    assert "is no ONNX file, or it is cut off" in result.stderr
+
+
 @pytest.mark.parametrize("part", [0, 0.1, 0.9])
 def test_bad_recipes_are_told_in_one_line(part, shop, tmp_path):
     content = (shop / "out" / "recipe.safetensors").read_bytes()

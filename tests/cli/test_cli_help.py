@@ -43,6 +43,27 @@ def test_examples_are_right(line):
     main.commands[name].make_context(name, args)  # raises for what it does not know
 
 
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (
+            "bench out --batch-size 8",
+            "are for .onnx and .pt2 files; other models have their",
+        ),
+        ("compare out out --data data.npz --shape data=1,3,8,8", "leave both out"),
+        ("info out/model.so --batch-size 1", "leave both out"),
+        ("bench net.onnx --data data.npz --data data.npz", "one batch is run: give --data once"),
+        ("quantize net.onnx --recipe out -o new --no-compile --isa avx2", "drop --no-compile"),
+        ("quantize net.onnx --recipe out -o new --no-compile --threads 1", "drop --no-compile"),
+    ],
+)
+def test_an_option_that_would_change_nothing_is_refused(args, message, shop, invoke):
+    result = invoke(*args.split())
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert message in " ".join(result.stderr.split())
+    assert not (shop / "new").exists()
+
+
 @pytest.mark.parametrize("program", ["module", "entry point"])
 def test_both_ways_to_start(program):
     start = [str(Path(sys.executable).parent / "tvm-book")]

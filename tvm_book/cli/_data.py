@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from ..backend import TensorSpec
 
-__all__ = ["count_samples", "cut", "random_batch", "read_npz"]
+__all__ = ["count_samples", "cut", "random_batch", "read_npz", "shapes_of"]
 
 
 def read_npz(path: Path) -> dict[str, np.ndarray]:
@@ -117,7 +117,7 @@ def cut(
         if len(set(counts.values())) > 1:
             found = ", ".join(f"{name} {count}" for name, count in counts.items())
             raise ValueError(f"{path}: the arrays hold different numbers of batches: {found}")
-        for i in range(max(counts.values(), default=0)):
+        for i in range(max(counts.values())):
             batches.append({spec.name: _batch(arrays[spec.name], spec, i) for spec in inputs})
     return batches
 
@@ -127,6 +127,11 @@ def count_samples(
 ) -> int:
     """Return how many samples of a model's first input the files hold."""
     return sum(len(arrays[inputs[0].name]) for arrays in files.values())
+
+
+def shapes_of(files: Mapping[Path, Mapping[str, np.ndarray]]) -> dict[str, tuple[int, ...]]:
+    """Return the shape of each array; of one that several files have, that in the last of them."""
+    return {name: array.shape for arrays in files.values() for name, array in arrays.items()}
 
 
 def random_batch(inputs: Sequence[TensorSpec], seed: int = 0) -> dict[str, np.ndarray]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ._folder import MODEL, RECIPE
-from ._models import KINDS, Wishes, kind_of, read_float
+from ._models import FLOAT, KINDS, Wishes, check_used, kind_of, read_float
 from ._operators import operators
 
 __all__ = ["describe_recipe", "file", "machine"]
@@ -58,8 +58,9 @@ def _level(isa: Any, target: Any, name: str) -> dict[str, Any]:
 def file(path: Path, preset: str, wishes: Wishes) -> dict[str, Any]:
     """Describe a model, a recipe, or what quantize wrote."""
     kind = kind_of(path)
-    if kind in ("onnx", "pt2"):
+    if kind in FLOAT:
         return _float_model(path, preset, wishes)
+    check_used(wishes, [path])
     from ..quantize import Recipe
 
     found: dict[str, Any] = {"file": str(path)}

@@ -35,8 +35,9 @@ def new_folder(target: Path, force: bool) -> Iterator[Path]:
 
     Raises
     ------
-    FileExistsError, FileNotFoundError, NotADirectoryError, OSError
-        There are files, `target` cannot be a folder, or it cannot be written.
+    FileExistsError, FileNotFoundError, NotADirectoryError, OSError, ValueError
+        There are files, `target` cannot be a folder, it cannot be written, or it is where this
+        process or a file system lives.
 
     Examples
     --------

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import click
 
 from ._folder import MODEL, RECIPE
 from ._output import first_line
@@ -19,9 +21,20 @@ if TYPE_CHECKING:
     from ..quantize import Recipe
     from ..runtime import CompiledModel
 
-__all__ = ["FloatModel", "Wishes", "kind_of", "load_program", "read_float", "read_recipe", "run"]
+__all__ = [
+    "FLOAT",
+    "FloatModel",
+    "Wishes",
+    "check_used",
+    "kind_of",
+    "load_program",
+    "read_float",
+    "read_recipe",
+    "run",
+]
 
 KINDS = {".onnx": "onnx", ".pt2": "pt2", ".so": "compiled", ".safetensors": "recipe"}
+FLOAT = ("onnx", "pt2")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +93,21 @@ def kind_of(path: Path) -> str:
     return KINDS[path.suffix]
 
 
+def check_used(wishes: Wishes, paths: Iterable[Path]) -> None:
+    """Refuse options about shapes where every model has its shapes already.
+
+    Raises
+    ------
+    click.UsageError
+        Shapes or a batch size are given, and none of the models is a float one.
+    """
+    if (wishes.shapes or wishes.batch_size) and not any(kind_of(path) in FLOAT for path in paths):
+        raise click.UsageError(
+            "--batch-size and --shape are for .onnx and .pt2 files; other models have their "
+            "shapes already: leave both out"
+        )
+
+
 def read_float(path: Path, wishes: Wishes) -> FloatModel:
     """Import an .onnx or .pt2 file.
 
@@ -92,7 +120,7 @@ def read_float(path: Path, wishes: Wishes) -> FloatModel:
     from ..frontend import from_onnx, from_pytorch
 
     kind = kind_of(path)
-    if kind not in ("onnx", "pt2"):
+    if kind not in FLOAT:
         raise ValueError(f"{path} is no float model: give an .onnx or .pt2 file")
     if kind == "onnx":
         model: Any = path
@@ -100,7 +128,10 @@ def read_float(path: Path, wishes: Wishes) -> FloatModel:
     else:
         model = load_program(path)
         declared = program_inputs(model)
-    inputs = settle(path, declared, wishes.shapes, wishes.batch_size, wishes.seen, wishes.like)
+    if declared is None:  # the importer says why
+        inputs = []
+    else:
+        inputs = settle(path, declared, wishes.shapes, wishes.batch_size, wishes.seen, wishes.like)
     shapes = [(spec.name, (spec.shape, spec.dtype)) for spec in inputs]
     mod, params = from_onnx(model, shapes) if kind == "onnx" else from_pytorch(model, shapes)
     return FloatModel(path, mod, params, *signature(bind_params(mod, params)))
@@ -139,7 +170,7 @@ def run(path: Path, wishes: Wishes) -> CompiledModel:
     import tvm_book
 
     kind = kind_of(path)
-    if kind in ("onnx", "pt2"):
+    if kind in FLOAT:
         model = read_float(path, wishes)
         return tvm_book.compile(
             model.mod, params=model.params, isa=wishes.isa, threads=wishes.threads
@@ -172,11 +203,14 @@ def read_recipe(path: Path) -> Recipe:
         kind, path = ("recipe", path / RECIPE) if (path / RECIPE).exists() else (kind, path / MODEL)
     if kind == "recipe":
         return Recipe.load(path)
-    if kind in ("onnx", "pt2"):
+    if kind in FLOAT:
         raise ValueError(
             f"{path} is a float model: give the folder or recipe that tvm-book quantize wrote"
         )
     _, content = _library.read_all(path)  # without loading it, which another CPU could not
     if not content:
-        raise ValueError(f"{path} holds no recipe: it is a float model, or was made otherwise")
+        raise ValueError(
+            f"{path} holds no recipe, as a compiled float model: give the folder or recipe that "
+            "tvm-book quantize wrote"
+        )
     return Recipe.from_bytes(content, str(path))

@@ -15,15 +15,16 @@ __all__ = ["FILE", "as_json", "batch_size", "data", "isa", "shape", "threads"]
 FILE: Any = click.Path(path_type=Path)
 
 
-def data(required: bool) -> Callable[..., Any]:
-    """Make the option ``--data``."""
+def data(required: bool, several: bool = True) -> Callable[..., Any]:
+    """Make the option ``--data``; whether it may be given several times, its command checks."""
     return click.option(
         "--data",
         type=FILE,
         multiple=True,
         required=required,
         metavar="FILE.npz",
-        help="Samples: one array for each input, under its name. May be given several times.",
+        help="Samples: one array for each input, under its name."
+        + " May be given several times." * several,
     )
 
 

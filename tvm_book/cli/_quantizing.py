@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .._json import json_text
-from ._data import count_samples, cut, read_npz
+from ._data import count_samples, cut, read_npz, shapes_of
 from ._describe import describe_recipe
 from ._folder import MODEL, PAGE, RECIPE, SUMMARY
 from ._progress import stage
@@ -70,6 +70,8 @@ class Job:
         """Quantize, and write the results into a folder; return what ``report.json`` holds."""
         if self.html and not self.calibration:
             raise click.UsageError("--html looks at data: give --calibration")
+        if not self.compile and (self.isa or self.threads):
+            raise click.UsageError("--isa and --threads are about model.so: drop --no-compile")
         config = None if self.recipe else self._config()
         files = {path: read_npz(path) for path in self.calibration}
         recipe = self._read_recipe()
@@ -126,11 +128,15 @@ class Job:
 
         if self.compile:
             isa.select(resolve_target("llvm"), self.isa)  # before the work, not after it
-        seen = {name: array.shape for arrays in files.values() for name, array in arrays.items()}
         like = {spec.name: spec.shape for spec in recipe.inputs} if recipe else {}
         return read_float(
             self.model,
-            Wishes(shapes=dict(self.shapes), seen=seen, like=like, batch_size=self.batch_size),
+            Wishes(
+                shapes=dict(self.shapes),
+                seen=shapes_of(files),
+                like=like,
+                batch_size=self.batch_size,
+            ),
         )
 
     def _quantize(

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from ..backend import TensorSpec
 
-__all__ = ["SHAPE", "onnx_inputs", "program_inputs", "settle"]
+__all__ = ["SHAPE", "Shape", "onnx_inputs", "program_inputs", "settle"]
 
 Shape = tuple[int, ...]
 
@@ -42,8 +42,8 @@ class _ShapeType(click.ParamType):
 SHAPE = _ShapeType()
 
 
-def onnx_inputs(path: Path) -> list[TensorSpec]:
-    """Return the inputs that an ONNX file declares; none if it cannot be read.
+def onnx_inputs(path: Path) -> list[TensorSpec] | None:
+    """Return the inputs that an ONNX file declares; None if it cannot be read.
 
     `tvm_book.frontend.from_onnx` says why it cannot.
     """
@@ -54,7 +54,7 @@ def onnx_inputs(path: Path) -> list[TensorSpec]:
 
         graph = onnx.load(path, load_external_data=False).graph
     except Exception:
-        return []
+        return None
     stored = {tensor.name for tensor in graph.initializer}
     found = []
     for info in graph.input:

@@ -12,7 +12,7 @@ import click
 
 from . import _options
 from ._command import Command
-from ._data import cut, random_batch, read_npz
+from ._data import cut, random_batch, read_npz, shapes_of
 from ._output import print_json, print_table, show
 from ._progress import stage
 
@@ -34,7 +34,7 @@ EXAMPLES = (
 
 @click.command(cls=Command, examples=EXAMPLES, short_help="Which model is faster?")
 @click.argument("models", type=_options.FILE, nargs=-1, required=True, metavar="MODEL...")
-@_options.data(required=False)
+@_options.data(required=False, several=False)
 @click.option("--random", is_flag=True, help="Run on random numbers; the default without --data.")
 @click.option("--rounds", type=click.IntRange(min=1), default=20, show_default=True)
 @click.option("--profile", is_flag=True, help="Show the time of each kernel as well.")
@@ -64,17 +64,23 @@ def bench(
     """
     if random and data:
         raise click.UsageError("--random and --data exclude each other")
+    if len(data) > 1:
+        raise click.UsageError("one batch is run: give --data once")
     import tvm
 
-    from .._text import shape_text
-    from ._models import Wishes
+    from .._text import plural, shape_text
+    from ._models import Wishes, check_used
 
-    files = {path: read_npz(path) for path in data[:1]}
-    seen = {name: array.shape for arrays in files.values() for name, array in arrays.items()}
-    runs = _runs(
-        models,
-        Wishes(shapes=dict(shapes), seen=seen, batch_size=batch_size, threads=threads, isa=isa),
+    files = {path: read_npz(path) for path in data}
+    wishes = Wishes(
+        shapes=dict(shapes),
+        seen=shapes_of(files),
+        batch_size=batch_size,
+        threads=threads,
+        isa=isa,
     )
+    check_used(wishes, models)
+    runs = _runs(models, wishes)
     inputs = {}
     for name, run in runs.items():
         batch = cut(files, run.inputs)[0] if files else random_batch(run.inputs)
@@ -102,16 +108,16 @@ def bench(
         for name, run in runs.items()
     ]
     used = next(iter(runs.values())).threads
-    print_table(f"{rounds} rounds, threads {used}", COLUMNS, rows)
+    print_table(f"{plural(rounds, 'round')}, threads {used}", COLUMNS, rows)
     for name, found in profiles.items():
         show(f"\n{name}", found, found.explain())
 
 
 def _runs(paths: tuple[Path, ...], wishes: Any) -> dict[str, CompiledModel]:
     """Load and compile; float models with a dynamic batch take that of the compiled ones."""
-    from ._models import kind_of, run
+    from ._models import FLOAT, kind_of, run
 
-    compiled = [path for path in paths if kind_of(path) not in ("onnx", "pt2")]
+    compiled = [path for path in paths if kind_of(path) not in FLOAT]
     runs = {path: run(path, wishes) for path in dict.fromkeys(compiled)}
     if wishes.batch_size is None:
         shapes = {spec.name: spec.shape for one in runs.values() for spec in one.inputs}

@@ -9,7 +9,7 @@ import click
 
 from . import _options
 from ._command import Command
-from ._data import count_samples, cut, read_npz
+from ._data import count_samples, cut, read_npz, shapes_of
 from ._output import print_json, print_table
 
 __all__ = ["compare"]
@@ -56,11 +56,17 @@ def compare(
     In JSON, infinite numbers are the strings "Infinity" and "-Infinity", and NaN is null.
     """
     from ._measure import COLUMNS, differences, outputs, rows
-    from ._models import Wishes, run
+    from ._models import Wishes, check_used, run
 
     files = {path: read_npz(path) for path in data}
-    seen = {name: array.shape for name, array in next(iter(files.values())).items()}
-    wishes = Wishes(shapes=dict(shapes), seen=seen, batch_size=batch_size, threads=threads, isa=isa)
+    wishes = Wishes(
+        shapes=dict(shapes),
+        seen=shapes_of(files),
+        batch_size=batch_size,
+        threads=threads,
+        isa=isa,
+    )
+    check_used(wishes, (a, b))
     results = []
     for path in (a, b):
         model = run(path, wishes)
