@@ -294,6 +294,22 @@ def test_fingerprint_is_of_structure_and_constants():
     assert of(layer()) == variants[0]
 
 
+def test_fingerprint_is_of_the_order_of_operands():
+    """The numbers 1 and 11 look the same either way, one written behind the other."""
+
+    def of(places):
+        def build(emit, x):
+            values = [x]
+            for _ in range(12):
+                values.append(emit(relax.op.exp(values[-1])))
+            left, right = (values[place] for place in places)
+            return emit(relax.op.add(emit(relax.op.subtract(left, right)), values[-1]))
+
+        return fingerprint(Graph(module(build, x=SHAPE)["main"]))
+
+    assert of((1, 11)) != of((11, 1))
+
+
 def test_fingerprint_is_the_same_in_every_process():
     script = (
         "from tests.quantize.test_statistics import *;"

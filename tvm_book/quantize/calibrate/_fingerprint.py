@@ -43,8 +43,8 @@ def fingerprint(graph: Graph) -> str:
         expr = graph.output if var is None else graph.bindings[var]
         digest.update(_about(expr, var).encode())
         for leaf in operands(expr):
-            if leaf in numbers:
-                digest.update(numbers[leaf].encode())
+            if leaf in numbers:  # between ends, or "1" before "11" would be "11" before "1"
+                digest.update(f"\n{numbers[leaf]}\n".encode())
             else:
                 _add_constant(digest, leaf)
         numbers[var] = str(len(numbers))
