@@ -1,11 +1,14 @@
 """Which operators ``QConfig.skip`` means, and that they stay in float."""
 
+from collections import OrderedDict
+
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from tvm_book.frontend import from_pytorch
-from tvm_book.quantize import QConfig, quantize
+from tvm_book.quantize import QConfig, quantize, sensitivity
 from tvm_book.quantize._graph import Graph, module_path, op_name
 from tvm_book.quantize._selectors import select
 
@@ -120,6 +123,20 @@ def test_without_paths_the_error_names_operators(net):
     graph = Graph(from_pytorch(nn.ReLU().eval(), [("x", (1, 3))])[0]["main"])
     with pytest.raises(ValueError, match="operators are relax.nn.relu$"):
         select(graph, ["zzz"])
+
+
+def test_a_path_means_itself_though_it_looks_like_a_pattern():
+    """Brackets and stars stand in names that ONNX models and dictionaries of modules give."""
+    names = ["a[0]", "a0", "b*", "bc"]
+    model = nn.Sequential(OrderedDict((name, nn.Linear(4, 4)) for name in names)).eval()
+    mod, params = from_pytorch(model, [("x", (2, 4))])
+    graph = Graph(mod["main"])
+    for name in names:
+        assert {module_path(var) for var in select(graph, [name])} == {name}
+    assert {module_path(var) for var in select(graph, ["b?"])} == {"b*", "bc"}
+    data = [{"x": np.ones((2, 4), "float32")}]
+    for layer in sensitivity(mod, params, data, QConfig(**OPTIONS["affine"])):
+        assert {module_path(var) for var in select(graph, [layer.selector])} == {layer.path}
 
 
 OPTIONS = {

@@ -29,7 +29,7 @@ def select(
     selectors : iterable of str
         Each is a module path or a pattern of one (``"layer4.*"``; a module means all inside it), an
         operator (``"relax.nn.conv2d"``), or one call of it by its number in visiting order
-        (``"relax.nn.conv2d@0"``).
+        (``"relax.nn.conv2d@0"``). What is a path as it stands, is no pattern: ``"block[0]"``.
     option : str
         Where the selectors come from, for the message of an error.
     among : collection of tvm.relax.Var, optional
@@ -51,7 +51,7 @@ def select(
         labels = {var: names for var, names in labels.items() if var in among}
     chosen: set[relax.Var] = set()
     for selector in selectors:
-        found = {
+        found = {var for var, names in labels.items() if selector in names} or {
             var for var, names in labels.items() if any(fnmatchcase(n, selector) for n in names)
         }
         if not found:
