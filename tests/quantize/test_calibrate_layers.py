@@ -230,5 +230,6 @@ def test_a_mapping_is_kept_as_pairs_that_hash():
     options = QConfig(calibrate_layers=mapping)
     assert options.calibrate_layers == (("a", "mse"), ("b.*", "minmax"))
     assert options == QConfig(calibrate_layers=list(map(list, mapping.items())))
+    assert options == QConfig(calibrate_layers=[*mapping.items(), ("a", "percentile")])
     assert hash(options) == hash(dataclasses.replace(options))
     assert QConfig(calibrate_layers=dict(reversed(mapping.items()))) != options

@@ -155,14 +155,17 @@ def _algorithm(name, value):
 
 
 def _layer_modes(name, value):
-    """Accept a mapping, or its pairs, as they were kept."""
+    """Accept a mapping, or its pairs as they were kept, of which the first of a layer counts."""
     items = value.items() if isinstance(value, Mapping) else value
     wanted = "a mapping from layers to algorithms such as {'layer4.*': 'minmax'}"
     pairs = _sequence(
         name, items, lambda item: isinstance(item, tuple | list) and len(item) == 2, wanted
     )
     _selectors(name, [selector for selector, _ in pairs])
-    return tuple((selector, _MODES(f"{name}[{selector!r}]", mode)) for selector, mode in pairs)
+    modes: dict[str, str] = {}
+    for selector, mode in pairs:
+        modes.setdefault(selector, _MODES(f"{name}[{selector!r}]", mode))
+    return tuple(modes.items())
 
 
 def _rules(name, value):
