@@ -64,6 +64,18 @@ def test_a_batch_is_checked_when_it_comes():
         next(batches)
 
 
+def test_errors_call_a_dataset_as_its_caller_does():
+    for dataset, message in [
+        ([{"z": 1}], "batch 0 of evaluation has an input 'z'"),
+        ([], "evaluation has no batch"),
+        (iter([3]), "batch 0 of evaluation is a int"),
+    ]:
+        with pytest.raises((ValueError, TypeError), match=message):
+            list(check_dataset(dataset, INPUTS, "search", "evaluation").repeatable())
+    with pytest.raises(TypeError, match="evaluation is a int; give a list"):
+        check_dataset(3, INPUTS, "search", "evaluation")
+
+
 def test_checked_batches_are_a_dataset():
     batches = check_dataset([BATCH], INPUTS, "mse")
     assert check_dataset(batches, INPUTS, "mse") is batches

@@ -285,8 +285,10 @@ def test_bad_arguments_are_explained():
         layer_errors(mod, qmod, data, other)
     with pytest.raises(ValueError, match="pass data="):
         layer_errors(mod, qmod, None, params)
-    with pytest.raises(ValueError, match="shape"):
+    with pytest.raises(ValueError, match="batch 0 of data, input 'x' must have shape"):
         layer_errors(mod, qmod, samples((2, 3)), params)
+    with pytest.raises(ValueError, match="pass qmod=, what quantize made of the model"):
+        layer_errors(mod, None, data, params)
     recipe = Recipe.of(qmod)
     assert layer_errors(mod, data=data, params=params, recipe=recipe).samples == 4
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from .._tensors import TensorSpec, to_tensor
 
-__all__ = ["Batches", "check_dataset"]
+__all__ = ["Batches", "batch_size", "check_dataset"]
 
 
 class Batches:
@@ -22,6 +22,8 @@ class Batches:
         NumPy, torch or TVM arrays.
     inputs : sequence of TensorSpec
         Of ``main``.
+    name : str, optional
+        What errors call the dataset.
 
     Raises
     ------
@@ -36,15 +38,20 @@ class Batches:
     [[1.0, 1.0]]
     """
 
-    def __init__(self, dataset: Iterable[Mapping[str, Any]], inputs: Sequence[TensorSpec]):
-        self._dataset, self._inputs = dataset, inputs
+    def __init__(
+        self,
+        dataset: Iterable[Mapping[str, Any]],
+        inputs: Sequence[TensorSpec],
+        name: str = "dataset",
+    ):
+        self._dataset, self._inputs, self._name = dataset, inputs, name
 
     def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
         number = -1
         for number, batch in enumerate(self._dataset):
-            yield _check_batch(batch, number, self._inputs)
+            yield _check_batch(batch, f"batch {number} of {self._name}", self._inputs)
         if number < 0:
-            raise ValueError("dataset has no batch; give at least one")
+            raise ValueError(f"{self._name} has no batch; give at least one")
 
     def length(self) -> int | None:
         """Return how many batches there are, if the dataset says so."""
@@ -61,11 +68,19 @@ class Batches:
     def repeatable(self) -> Batches:
         """Return batches that can be gone through again: those of an iterator become a list."""
         one_shot = isinstance(self._dataset, Iterator)
-        return Batches(list(self._dataset), self._inputs) if one_shot else self
+        return Batches(list(self._dataset), self._inputs, self._name) if one_shot else self
+
+
+def batch_size(batch: Mapping[str, np.ndarray]) -> int:
+    """How many samples a batch holds: the length of the longest of its arrays."""
+    return max((len(x) for x in batch.values() if np.ndim(x)), default=1)
 
 
 def check_dataset(
-    dataset: Iterable[Mapping[str, Any]] | None, inputs: Sequence[TensorSpec], mode: str
+    dataset: Iterable[Mapping[str, Any]] | None,
+    inputs: Sequence[TensorSpec],
+    mode: str,
+    name: str = "dataset",
 ) -> Batches:
     """Return the batches of a dataset, or say that there are none.
 
@@ -76,6 +91,8 @@ def check_dataset(
         Of ``main``.
     mode : str
         The ``calibrate_mode`` that asks.
+    name : str, optional
+        What errors call the dataset: the caller's name of the argument.
 
     Returns
     -------
@@ -95,35 +112,32 @@ def check_dataset(
         return dataset
     if isinstance(dataset, Mapping) or not isinstance(dataset, Iterable):
         raise TypeError(
-            f"dataset is a {type(dataset).__name__}; give a list of batches, each "
-            f"{_example(inputs)}"
+            f"{name} is a {type(dataset).__name__}; give a list of batches, each {_example(inputs)}"
         )
-    return Batches(dataset, inputs)
+    return Batches(dataset, inputs, name)
 
 
 def _example(inputs: Sequence[TensorSpec]) -> str:
     return f"a dict such as {{{inputs[0].name if inputs else 'data'!r}: array}}"
 
 
-def _check_batch(batch: Any, number: int, inputs: Sequence[TensorSpec]) -> dict[str, np.ndarray]:
+def _check_batch(batch: Any, label: str, inputs: Sequence[TensorSpec]) -> dict[str, np.ndarray]:
     if not isinstance(batch, Mapping):
-        raise TypeError(
-            f"batch {number} of dataset is a {type(batch).__name__}; give {_example(inputs)}"
-        )
+        raise TypeError(f"{label} is a {type(batch).__name__}; give {_example(inputs)}")
     names = [spec.name for spec in inputs]
     for name in batch:
         if name not in names:
             near = difflib.get_close_matches(str(name), names, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"inputs are {', '.join(names)}"
-            raise ValueError(f"batch {number} of dataset has an input {name!r}; {hint}")
+            raise ValueError(f"{label} has an input {name!r}; {hint}")
     missing = [name for name in names if name not in batch]
     if missing:
-        raise ValueError(f"batch {number} of dataset lacks the input {missing[0]!r}")
-    return {spec.name: _check_array(batch[spec.name], number, spec) for spec in inputs}
+        raise ValueError(f"{label} lacks the input {missing[0]!r}")
+    return {spec.name: _check_array(batch[spec.name], label, spec) for spec in inputs}
 
 
-def _check_array(value: Any, number: int, spec: TensorSpec) -> np.ndarray:
-    kind = f"batch {number} of dataset, input"
+def _check_array(value: Any, label: str, spec: TensorSpec) -> np.ndarray:
+    kind = f"{label}, input"
     array = to_tensor(spec, value, kind=kind).numpy()
     if array.size == 0:
         raise ValueError(f"{kind} {spec.name!r} has no element")

@@ -70,6 +70,7 @@ def check_subject(
             "the output that matters"
         )
     batches = check_dataset(dataset, inputs, caller).repeatable()
-    if evaluation is None:
+    if evaluation is None or evaluation is dataset:
         return Subject(mod, config, batches, batches)
-    return Subject(mod, config, batches, check_dataset(evaluation, inputs, caller).repeatable())
+    measured = check_dataset(evaluation, inputs, caller, "evaluation").repeatable()
+    return Subject(mod, config, batches, measured)

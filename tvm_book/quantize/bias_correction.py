@@ -14,6 +14,7 @@ import numpy as np
 from tvm import IRModule, relax
 from tvm.ir import GenericConst
 
+from ._dataset import batch_size
 from ._graph import Graph, op_name
 from ._layers import LAYERS
 from .calibrate._grid import SIMULATED
@@ -113,7 +114,7 @@ def first_batches(dataset: Iterable[Mapping[str, np.ndarray]]) -> list[Mapping[s
     batches, count, elements = [], 0, 0
     for batch in dataset:
         batches.append(batch)
-        count += max((len(x) for x in batch.values() if np.ndim(x)), default=1)
+        count += batch_size(batch)
         elements += sum(np.size(x) for x in batch.values())
         if count >= SAMPLES or (count >= FEW and elements >= MANY):
             break

@@ -16,7 +16,7 @@ from tvm import IRModule
 
 from .._signature import signature
 from ._agreement import Agreement
-from ._dataset import check_dataset
+from ._dataset import batch_size, check_dataset
 from ._evaluate import Evaluator
 from ._find_layers import operations
 from ._float_walk import FloatWalk
@@ -79,11 +79,14 @@ def layer_errors(
     >>> layer.name, layer.isolated_sqnr_db > 40, [operand.used for operand in layer.operands]
     ('relax.matmul@0', True, [1.0, 0.5019607843137255])
     """
-    recipe = Recipe.of(qmod) if recipe is None else recipe
+    if recipe is None:
+        if qmod is None:
+            raise ValueError("pass qmod=, what quantize made of the model, or its recipe=")
+        recipe = Recipe.of(qmod)
     mod = recipe.bind(mod, params)
     if data is None:
         raise ValueError("pass data=[{name: array}, ...]: the batches to measure on")
-    batches = check_dataset(data, signature(mod)[0], "layer_errors")
+    batches = check_dataset(data, signature(mod)[0], "layer_errors", "data")
     calibrated = recipe.calibrated(mod)
     walk = FloatWalk(calibrated, recipe)
     inside = _Inside(Observed(calibrated, recipe, [layer.var for layer in walk.layers]))
@@ -92,7 +95,7 @@ def layer_errors(
     outputs = [Agreement() for _ in operands(walk.graph.output)]
     samples = 0
     for batch in batches:
-        samples += max((len(x) for x in batch.values() if np.ndim(x)), default=1)
+        samples += batch_size(batch)
         integer = inside.run(batch)
 
         def look(number, exact, alone, integer=integer) -> None:
