@@ -101,6 +101,12 @@ def test_every_option_says_what_it_does():
         (["quantize", "a.onnx", "-o", "o", "--set", "nbit_input=99"], "from 2 to 32"),
         (["quantize", "a.onnx", "-o", "o", "--calibrate-mode", "mean"], "choose from"),
         (["quantize", "a.onnx", "-o", "o", "--recipe", "r", "--skip", "a"], "leave out --skip"),
+        (
+            ["quantize", "a.onnx", "-o", "o", "--recipe", "r", "--set", "seed=1", "--preset=relay"],
+            "leave out --preset, --set ",
+        ),
+        (["quantize", "a.onnx", "-o", "o", "--set", "preset=relay"], "give --preset"),
+        (["quantize", "a.onnx", "-o", "o", "--set", "skip=[]", "--skip", "a"], "give --skip"),
         (["quantize", "a.onnx", "-o", "o", "--html"], "--html looks at data"),
         (["quantize", "a.onnx", "-o", "o", "--threads", "0"], "x>=1"),
         (["info", "a.onnx", "--shape", "data=1,x"], "'data=1,x' is no shape"),

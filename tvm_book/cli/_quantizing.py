@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from ..quantize import QConfig, Recipe
     from ._models import FloatModel
 
-__all__ = ["SETTING", "Job"]
+__all__ = ["FLAGS", "SETTING", "Job"]
+
+# Fields of QConfig that have an option of their own; --set is for the others.
+FLAGS = {"preset": "--preset", "calibrate_mode": "--calibrate-mode", "skip": "--skip"}
 
 
 class _SettingType(click.ParamType):
@@ -108,6 +111,8 @@ class Job:
         from ..quantize import qconfig
 
         options = dict(self.settings)
+        for name in FLAGS.keys() & options.keys():
+            raise click.UsageError(f"--set {name} has an option of its own: give {FLAGS[name]}")
         if self.calibrate_mode:
             options["calibrate_mode"] = self.calibrate_mode
         if self.skip:

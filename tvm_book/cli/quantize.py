@@ -11,7 +11,7 @@ from . import _options
 from ._command import Command
 from ._folder import new_folder
 from ._output import print_json, print_table, show
-from ._quantizing import SETTING, Job
+from ._quantizing import FLAGS, SETTING, Job
 
 __all__ = ["quantize"]
 
@@ -86,10 +86,11 @@ def quantize(
     folder is complete or not there: an error or Ctrl-C leaves nothing behind.
     """
     if options["recipe"]:
-        own = {"preset", "calibrate_mode", "skip", "settings"}
-        given = {name for name in own if ctx.get_parameter_source(name).name == "COMMANDLINE"}
+        own = FLAGS | {"settings": "--set"}
+        sources = {flag: ctx.get_parameter_source(name) for name, flag in own.items()}
+        given = [flag for flag, source in sources.items() if source.name == "COMMANDLINE"]
         if given:
-            flags = ", ".join(sorted(f"--{name.replace('_', '-')}" for name in given))
+            flags = ", ".join(given)
             raise click.UsageError(f"--recipe brings the configuration: leave out {flags}")
     job = Job(model, calibration, **options)
     with new_folder(output, force) as folder:
