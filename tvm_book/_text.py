@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from rich.console import Console, RenderableType
 
-__all__ = ["as_text", "plural", "shape_text", "text_width"]
+__all__ = ["as_text", "cut_front", "plural", "shape_text", "text_width"]
 
 
 def text_width() -> int:
@@ -42,6 +42,17 @@ def as_text(renderable: RenderableType) -> str:
     console = Console(file=io.StringIO(), width=text_width(), markup=False, force_jupyter=False)
     console.print(renderable)
     return console.file.getvalue().rstrip()
+
+
+def cut_front(name: str, longest: int) -> str:
+    """Return the end of a name that is too long: it tells more than the beginning.
+
+    Examples
+    --------
+    >>> cut_front("encoder.layer_3.mlp", 10), cut_front("fc", 10)
+    ('…yer_3.mlp', 'fc')
+    """
+    return name if len(name) <= longest else f"…{name[1 - longest :].lstrip('.')}"
 
 
 def plural(number: int, noun: str) -> str:

@@ -34,12 +34,16 @@ def test_names_stay_readable():
     assert text.get_text() == "…" + "a" * 24 + "end"
 
 
+def test_names_are_no_formulas():
+    plot_layer_errors(["a$\\nope$"], {"x": [1]}).canvas.draw()
+
+
 @pytest.mark.parametrize(
     ("layers", "values", "message"),
     [
         ([], {"x": []}, "there is no layer to draw"),
-        (["a"], {}, "there is no layer to draw"),
-        (["a"], {"x": [1, 2]}, r"sqnr_db\['x'\] has 2 values for 1 layers"),
+        (["a"], {}, "there is no line to draw: give sqnr_db"),
+        (["a"], {"x": [1, 2]}, r"sqnr_db\['x'\] has 2 values for 1 layer: give one"),
     ],
 )
 def test_bad_input(layers, values, message):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-__all__ = ["cut", "plain", "short_names"]
+from .._text import cut_front
+
+__all__ = ["plain", "short_names"]
 
 
 def plain(name: str) -> str:
@@ -17,17 +19,6 @@ def plain(name: str) -> str:
     ('max_pool2d@0', 'layer1.nn.conv')
     """
     return name.removeprefix("relax.").removeprefix("nn.")
-
-
-def cut(name: str, longest: int) -> str:
-    """Return the end of a name that is too long: it tells more than the beginning.
-
-    Examples
-    --------
-    >>> cut("encoder.layer_3.mlp", 10), cut("fc", 10)
-    ('…yer_3.mlp', 'fc')
-    """
-    return name if len(name) <= longest else f"…{name[1 - longest :].lstrip('.')}"
 
 
 def short_names(names: Sequence[str], longest: int) -> list[str]:
@@ -42,6 +33,6 @@ def short_names(names: Sequence[str], longest: int) -> list[str]:
     inside = [part for part, name in zip(parts, names, strict=True) if plain(name) == name]
     common = len(os.path.commonprefix([part[:-1] for part in inside])) if len(inside) > 1 else 0
     return [
-        cut(".".join(part[common:] if plain(name) == name else part), longest)
+        cut_front(".".join(part[common:] if plain(name) == name else part), longest)
         for part, name in zip(parts, names, strict=True)
     ]

@@ -7,12 +7,12 @@ import os
 from dataclasses import dataclass
 
 from .._files import write_file
-from .._text import plural
+from .._text import cut_front, plural
 from ..quantize._layer_error import LayerError, LayerErrors
 from ._edges import edges_of, order_of
 from ._grades import sqnr_text
 from ._layout import Layout, fold
-from ._names import cut, plain, short_names
+from ._names import plain, short_names
 from ._svg import LEGEND_WIDTH, box, edge, legend, picture, pill
 
 __all__ = ["ERRORS", "Network", "draw"]
@@ -113,4 +113,4 @@ def _second_line(layer: LayerError, error: str) -> str:
     """Return the error, and the operator unless the first line already has it."""
     value = f"{sqnr_text(getattr(layer, f'{error}_sqnr_db'))} dB"
     named = plain(layer.path or layer.name).startswith(f"{layer.op}@")
-    return value if named else f"{cut(layer.op, OPERATOR)} · {value}"
+    return value if named else f"{cut_front(layer.op, OPERATOR)} · {value}"

@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from .._text import cut_front, plural
 from ._style import COLORS, TEXT, style
 
 __all__ = ["plot_layer_errors"]
@@ -52,13 +53,14 @@ def plot_layer_errors(
     >>> [text.get_text() for text in fig.axes[0].get_xticklabels()]
     ['conv', 'fc']
     """
-    if not len(layers) or not sqnr_db:
+    if not len(layers):
         raise ValueError("there is no layer to draw")
+    if not sqnr_db:
+        raise ValueError("there is no line to draw: give sqnr_db a sequence, under its label")
     for label, values in sqnr_db.items():
         if len(values) != len(layers):
-            raise ValueError(
-                f"sqnr_db[{label!r}] has {len(values)} values for {len(layers)} layers"
-            )
+            found, wanted = plural(len(values), "value"), plural(len(layers), "layer")
+            raise ValueError(f"sqnr_db[{label!r}] has {found} for {wanted}: give one for each")
     every = math.ceil(len(layers) / _LABELS)
     with style():
         width = min(9.5, 2.4 + 0.22 * len(layers))
@@ -71,8 +73,9 @@ def plot_layer_errors(
         for number, (label, values) in enumerate(sqnr_db.items()):
             _draw(ax, number, label, np.asarray(values, np.float64))
         ax.set_xlim(-0.5, len(layers) - 0.5)
-        names = [_short(name) for name in layers[::every]]
-        ax.set_xticks(range(0, len(layers), every), names, rotation=90, fontsize="small")
+        names = [cut_front(name, _LETTERS) for name in layers[::every]]
+        text = {"rotation": 90, "fontsize": "small", "parse_math": False}
+        ax.set_xticks(range(0, len(layers), every), names, **text)
         ax.set_ylabel("SQNR (dB)")
         fig.legend(loc="outside upper center", ncols=len(sqnr_db))
     plt.close(fig)  # or the notebook would show it a second time
@@ -89,7 +92,3 @@ def _draw(ax: Axes, number: int, label: str, values: np.ndarray) -> None:
         if len(places):
             heights = np.full(len(places), edge)
             ax.plot(places, heights, marker, color=color, fillstyle="none", markersize=5, **at)
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= _LETTERS else f"…{name[1 - _LETTERS :]}"
