@@ -60,6 +60,7 @@ CONFIGS = {
     "partitioned": {"preset": "accurate", "partition_conversions": "enabled"},
     "five bits": {"preset": "accurate", "nbit_weight": 5, "nbit_input": 5},
     "skip": {"preset": "accurate", "skip": ["second"]},
+    "layers": {"preset": "accurate", "calibrate_layers": {"head": "mse", "first": "minmax"}},
     "relay": {"skip_conv_layers": []},
     "relay, kl": {"calibrate_mode": "kl_divergence"},
 }
@@ -157,8 +158,12 @@ def test_rules_are_asked_for():
     recipe = Recipe.of(qmod)
     assert tvm_ffi.structural_equal(recipe.apply(mod, params), qmod)
     loaded = Recipe.from_bytes(recipe.to_bytes())
-    with pytest.raises(ValueError, match=r"with rules for relax.negative, .* rules=\[...\]"):
-        loaded.apply(mod, params)
+    for use in (
+        lambda: loaded.apply(mod, params),
+        lambda: quantize.layer_errors(mod, None, data(), params, recipe=loaded),
+    ):
+        with pytest.raises(ValueError, match=r"with rules for relax.negative, .* rules=\[...\]"):
+            use()
     assert tvm_ffi.structural_equal(loaded.apply(mod, params, rules=[rule]), qmod)
     with pytest.raises(ValueError, match="with rules for no operator"):
         plain = quantize.quantize(mod, params, config=QConfig(skip_conv_layers=[]))

@@ -155,7 +155,7 @@ class Recipe:
         """
         recipe = self._with_rules(tuple(rules))
         mod = recipe.bind(mod, params)
-        with recipe._pass_context():
+        with recipe.pass_context():
             if has_grids(mod):
                 return recipe.attach(realize_grids(mod, config=recipe.config))
             calibrated = recipe.calibrated(mod)
@@ -167,6 +167,7 @@ class Recipe:
 
     def bind(self, mod: IRModule, params: Mapping[str, Any] | None = None) -> IRModule:
         """Bind the parameters of a float model, and check that it is the one of this recipe."""
+        self._with_rules(())
         mod = bind_params(mod, params)
         inputs, _ = signature(mod)
         mine, theirs = ([(x.shape, x.dtype) for x in specs] for specs in (self.inputs, inputs))
@@ -188,7 +189,7 @@ class Recipe:
 
         It is not corrected yet. Of a model that brings its own grids, the grids are those.
         """
-        with self._pass_context():
+        with self.pass_context():
             if has_grids(mod):
                 return tvm.transform.Sequential(recognise_passes())(mod)
             annotated = tvm.transform.Sequential(annotate_passes(self.config))(mod)
@@ -261,7 +262,8 @@ class Recipe:
             )
         return replace(self, config=replace(self.config, rules=found)) if rules else self
 
-    def _pass_context(self) -> AbstractContextManager:
+    def pass_context(self) -> AbstractContextManager:
+        """Return the context to enter so that `opt_level` holds, whatever is open."""
         if tvm.transform.PassContext.current().opt_level == self.opt_level:
             return nullcontext()
         return tvm.transform.PassContext(opt_level=self.opt_level)
