@@ -12,6 +12,7 @@ from tvm.target import codegen
 
 from tests.backend.test_gemm_levels import exact, integers, run
 from tests.backend.tiles import EMULATED, Emulated
+from tests.backend.traps import PARAM, TRAPPED, traps, why_not
 from tvm_book.backend import resolve_target
 from tvm_book.backend.graph import lower
 from tvm_book.backend.isa import LEVELS, Dot, amx
@@ -72,27 +73,33 @@ SHAPES = {
 }
 
 
+each_isa = pytest.mark.parametrize("isa", [pytest.param(EMULATED, id=EMULATED.name), PARAM])
+
+
+@each_isa
 @pytest.mark.parametrize("case", SHAPES)
-def test_convolutions_are_exact_and_stay_inside_their_arrays(tiled, case):
-    convolution(*SHAPES[case])
+def test_convolutions_are_exact_and_stay_inside_their_arrays(tiled, isa, case):
+    convolution(*SHAPES[case], isa=isa)
     assert len(tiled) == 1
     nest, size = tiled[0]
     assert nest.run % 64 == 0
     assert last_read(nest) <= size
 
 
+@each_isa
 @settings(max_examples=12)
 @given(st.tuples(st.integers(1, 3), st.integers(1, 20), st.integers(1, 130)), st.integers(1, 70))
-def test_matrix_products_are_exact(shape, columns):
+def test_matrix_products_are_exact(isa, shape, columns):
     rng = np.random.default_rng(6)
     x, w = integers(rng, -128, 127, shape), integers(rng, -128, 127, (shape[-1], columns))
     y, _ = run(
-        lambda _, var: relax.op.matmul(var, relax.const(w, "int8"), out_dtype="int32"), x, EMULATED
+        lambda _, var: relax.op.matmul(var, relax.const(w, "int8"), out_dtype="int32"), x, isa
     )
     np.testing.assert_array_equal(y, x.astype("int32") @ w.astype("int32"))
 
 
-def test_products_of_two_activations_are_exact(tiled):
+@each_isa
+def test_products_of_two_activations_are_exact(tiled, isa):
     rng = np.random.default_rng(7)
     x = integers(rng, -128, 127, (3, 20, 64))
 
@@ -100,7 +107,7 @@ def test_products_of_two_activations_are_exact(tiled):
         turned = builder.emit(relax.op.permute_dims(var, [0, 2, 1]))
         return relax.op.matmul(var, turned, out_dtype="int32")
 
-    y, _ = run(operator, x, EMULATED)
+    y, _ = run(operator, x, isa)
     wide = x.astype("int32")
     np.testing.assert_array_equal(y, wide @ wide.swapaxes(1, 2))
     assert len(tiled) == 1
@@ -134,6 +141,16 @@ def test_padding_adds_zero_weights_behind_each_run():
 def test_other_instruction_sets_pad_to_groups_only():
     vnni: Dot = LEVELS["avx512-vnni"].int8
     assert run_length(65, vnni, 64) == 68
+
+
+@pytest.mark.skipif(why_not() is not None, reason=f"{why_not()}")
+def test_traps_see_the_instructions_of_the_level():
+    """What `TRAPPED` runs are the instructions of the level, and what the CPU refuses kills."""
+    before = traps().count()
+    assert multiplies(amx.ISA.tiles, amx.ISA.target(tvm.target.Target("llvm")))
+    # ldtilecfg, three loads, a product, a store, tilerelease
+    assert traps().count() == before + 7
+    assert dict(TRAPPED.options)["mattr"] == ["+amx-tile", "+amx-int8"]
 
 
 @needs_x86

@@ -9,6 +9,7 @@ import tvm
 from tvm import relax
 
 from tests.backend.tiles import EMULATED
+from tests.backend.traps import PARAM
 from tvm_book.backend import build, resolve_target
 from tvm_book.backend.isa import LEVELS, available, avx_vnni, select
 
@@ -28,7 +29,7 @@ def runs_here(isa):
     return set(isa.needs) <= {name for level in available(TARGET) for name in level.needs}
 
 
-@pytest.fixture(params=[*LEVELS.values(), EVEX, EMULATED], ids=lambda isa: isa.name)
+@pytest.fixture(params=[*LEVELS.values(), EVEX, EMULATED, PARAM], ids=lambda isa: isa.name)
 def isa(request):
     if not runs_here(request.param):
         pytest.skip(f"this CPU has no {request.param.name}")

@@ -20,12 +20,14 @@ from tvm.relax import op
 
 import tvm_book
 from tests.backend.levels import LEVELS
+from tests.backend.traps import TRAPPED, why_not
 from tests.quantize.graphs import array, module, op_names
 from tests.testing.cut import cut
 from tests.testing.networks import networks
 from tvm_book.quantize import QConfig, quantize
 from tvm_book.testing import integer_reference
 
+ISAS = [None, None, *LEVELS, *([] if why_not() else [TRAPPED])]
 MORE = os.environ.get("TVM_BOOK_FUZZ")
 EXAMPLES = settings(
     max_examples=int(MORE or 12),
@@ -88,9 +90,7 @@ PROFILES = {
     "accurate in float, images": (FLOAT, IMAGES),
     "accurate in float, sequences": (FLOAT, SEQUENCES),
 }
-CODE = st.fixed_dictionaries(
-    {"isa": st.sampled_from([None, None, *LEVELS]), "threads": st.sampled_from([1, 1, 2])}
-)
+CODE = st.fixed_dictionaries({"isa": st.sampled_from(ISAS), "threads": st.sampled_from([1, 1, 2])})
 
 
 @pytest.mark.parametrize("profile", PROFILES)
