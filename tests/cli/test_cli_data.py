@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tvm_book.backend import TensorSpec
-from tvm_book.cli._data import cut, random_batch, read_npz
+from tvm_book.cli._data import cut, random_batch
+from tvm_book.cli._npz import read_npz
 from tvm_book.cli._shapes import settle
 
 X = TensorSpec("x", (2, 3), "float32")

@@ -9,7 +9,7 @@ import pytest
 
 from tests.cli.commands import call
 from tvm_book.cli import BLOCKS, main
-from tvm_book.cli._quantizing import SETTING
+from tvm_book.cli._types import SETTING
 
 COMMANDS = sorted(main.commands)
 EXAMPLES = [

@@ -1,6 +1,6 @@
 """The command line, ``tvm-book`` or ``python -m tvm_book``: one file a command.
 
-Only what a command needs is imported, and only when it runs: help is there at once.
+Libraries are imported inside of functions, when a command runs: help is there at once.
 """
 
 from __future__ import annotations

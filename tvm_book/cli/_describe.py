@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from ._folder import MODEL, RECIPE
-from ._models import FLOAT, KINDS, Wishes, check_used, kind_of, read_float
+from ._kinds import FLOAT, kind_of
+from ._models import read_float
 from ._operators import operators
+from ._wishes import Wishes, check_used
 
 __all__ = ["describe_recipe", "file", "machine"]
 
@@ -84,7 +86,7 @@ def _float_model(path: Path, preset: str, wishes: Wishes) -> dict[str, Any]:
     found = operators(model, config)
     return {
         "file": str(path),
-        "kind": "ONNX model" if KINDS[path.suffix] == "onnx" else "exported PyTorch program",
+        "kind": "ONNX model" if kind_of(path) == "onnx" else "exported PyTorch program",
         "inputs": _texts(model.inputs),
         "outputs": _texts(model.outputs),
         "parameters": sum(math.prod(p.shape) for p in model.params.values()),

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from ._folder import MODEL, RECIPE
+from ._kinds import FLOAT, kind_of
 from ._output import first_line
-from ._shapes import Shape, onnx_inputs, program_inputs, settle
+from ._shapes import onnx_inputs, program_inputs, settle
+from ._wishes import Wishes
 
 if TYPE_CHECKING:
     import torch
@@ -21,40 +21,7 @@ if TYPE_CHECKING:
     from ..quantize import Recipe
     from ..runtime import CompiledModel
 
-__all__ = [
-    "FLOAT",
-    "FloatModel",
-    "Wishes",
-    "check_used",
-    "kind_of",
-    "load_program",
-    "read_float",
-    "read_recipe",
-    "run",
-]
-
-KINDS = {".onnx": "onnx", ".pt2": "pt2", ".so": "compiled", ".safetensors": "recipe"}
-FLOAT = ("onnx", "pt2")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Wishes:
-    """What the command line says about how to import and compile.
-
-    Attributes
-    ----------
-    shapes, seen, like : mapping from input name to shape
-        Given, of the data, and of another model.
-    batch_size, threads : int, optional
-    isa : str, optional
-    """
-
-    shapes: Mapping[str, Shape] = field(default_factory=dict)
-    seen: Mapping[str, Shape] = field(default_factory=dict)
-    like: Mapping[str, Shape] = field(default_factory=dict)
-    batch_size: int | None = None
-    threads: int | None = None
-    isa: str | None = None
+__all__ = ["FloatModel", "load_or_compile", "load_program", "read_float", "read_recipe"]
 
 
 @dataclass(frozen=True)
@@ -66,46 +33,6 @@ class FloatModel:
     params: Mapping[str, Any]
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
-
-
-def kind_of(path: Path) -> str:
-    """Return what a path is: ``"onnx"``, ``"pt2"``, ``"compiled"``, ``"recipe"`` or ``"folder"``.
-
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        Nothing is there, or none of these.
-    """
-    if not path.exists():
-        raise FileNotFoundError(f"there is no file {path}")
-    if path.is_dir():
-        if not any((path / name).exists() for name in (MODEL, RECIPE)):
-            raise ValueError(
-                f"{path} is a folder without {MODEL} or {RECIPE}: give a file, or what "
-                "tvm-book quantize wrote"
-            )
-        return "folder"
-    if path.suffix not in KINDS:
-        hint = ""
-        if path.suffix in (".pt", ".pth"):
-            hint = ": save it with torch.export.save(torch.export.export(model, inputs), path)"
-        raise ValueError(f"{path} is none of {', '.join(KINDS)}{hint}")
-    return KINDS[path.suffix]
-
-
-def check_used(wishes: Wishes, paths: Iterable[Path]) -> None:
-    """Refuse options about shapes where every model has its shapes already.
-
-    Raises
-    ------
-    click.UsageError
-        Shapes or a batch size are given, and none of the models is a float one.
-    """
-    if (wishes.shapes or wishes.batch_size) and not any(kind_of(path) in FLOAT for path in paths):
-        raise click.UsageError(
-            "--batch-size and --shape are for .onnx and .pt2 files; other models have their "
-            "shapes already: leave both out"
-        )
 
 
 def read_float(path: Path, wishes: Wishes) -> FloatModel:
@@ -159,8 +86,8 @@ def load_program(path: Path) -> torch.export.ExportedProgram:
         ) from error
 
 
-def run(path: Path, wishes: Wishes) -> CompiledModel:
-    """Load or compile what can be run.
+def load_or_compile(path: Path, wishes: Wishes) -> CompiledModel:
+    """Return what can be run: loaded, or a float model compiled.
 
     Raises
     ------

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import click
 
-from ._shapes import SHAPE
+from ._types import FILE, SHAPE
 
-__all__ = ["FILE", "as_json", "batch_size", "data", "isa", "shape", "threads"]
-
-FILE: Any = click.Path(path_type=Path)
+__all__ = ["as_json", "batch_size", "data", "isa", "shape", "threads"]
 
 
 def data(required: bool, several: bool = True) -> Callable[..., Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,43 +10,26 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .._json import json_text
-from ._data import count_samples, cut, read_npz, shapes_of
+from ._data import count_samples, cut, shapes_of
 from ._describe import describe_recipe
 from ._folder import MODEL, PAGE, RECIPE, SUMMARY
+from ._measure import differences, evaluator, outputs
+from ._models import FloatModel, read_float, read_recipe
+from ._npz import read_npz
+from ._operators import operators
 from ._progress import stage
+from ._wishes import Wishes
 
 if TYPE_CHECKING:
     import numpy as np
     import tvm
 
     from ..quantize import QConfig, Recipe
-    from ._models import FloatModel
 
-__all__ = ["FLAGS", "SETTING", "Job"]
+__all__ = ["FLAGS", "Job"]
 
 # Fields of QConfig that have an option of their own; --set is for the others.
 FLAGS = {"preset": "--preset", "calibrate_mode": "--calibrate-mode", "skip": "--skip"}
-
-
-class _SettingType(click.ParamType):
-    """``name=value``, where the value is JSON, or else a string."""
-
-    name = "FIELD=VALUE"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[str, Any]:
-        """Read it."""
-        if isinstance(value, tuple):
-            return value
-        name, equals, text = value.partition("=")
-        if not equals or not name:
-            self.fail(f"{value!r} is no setting: write nbit_input=6", param, ctx)
-        try:
-            return name, json.loads(text)
-        except json.JSONDecodeError:
-            return name, text
-
-
-SETTING = _SettingType()
 
 
 @dataclass
@@ -77,18 +59,18 @@ class Job:
             raise click.UsageError("--isa and --threads are about model.so: drop --no-compile")
         config = None if self.recipe else self._config()
         files = {path: read_npz(path) for path in self.calibration}
-        recipe = self._read_recipe()
+        recipe = read_recipe(self.recipe) if self.recipe else None
         with stage(f"importing {self.model}", self.seconds):
             model = self._import(files, recipe)
         batches = cut(files, model.inputs) if files else []
         with stage("quantizing", self.seconds):
             qmod, recipe = self._quantize(model, batches, config, recipe)
         recipe.save(folder / RECIPE)
-        run, outputs = self._compile(qmod, folder)
+        run, specs = self._compile(qmod, folder)
         check = None
         if batches:
             with stage("checking", self.seconds):
-                check = _check(model, run, outputs, batches)
+                check = _check(model, run, specs, batches)
         if self.html:
             self._write_page(folder / PAGE, model, batches, recipe)
         summary = {
@@ -122,14 +104,8 @@ class Job:
         except (TypeError, ValueError) as error:
             raise click.UsageError(str(error)) from error
 
-    def _read_recipe(self) -> Recipe | None:
-        from ._models import read_recipe
-
-        return read_recipe(self.recipe) if self.recipe else None
-
     def _import(self, files: Mapping[Path, Mapping], recipe: Recipe | None) -> FloatModel:
         from ..backend import isa, resolve_target
-        from ._models import Wishes, read_float
 
         if self.compile:
             isa.select(resolve_target("llvm"), self.isa)  # before the work, not after it
@@ -168,7 +144,6 @@ class Job:
         import tvm_book
 
         from .._signature import signature
-        from ._measure import evaluator
 
         if not self.compile:
             return evaluator(qmod), signature(qmod)[1]
@@ -189,14 +164,12 @@ class Job:
 
 
 def _check(model: FloatModel, run: Any, specs: Any, batches: list) -> list[dict[str, Any]]:
-    from ._measure import differences, evaluator, outputs
 
     expected = outputs(evaluator(model.mod, model.params), model.outputs, batches)
     return differences(expected, outputs(run, specs, batches))
 
 
 def _layers(recipe: Recipe, model: FloatModel) -> dict[str, int]:
-    from ._operators import operators
 
     found = operators(model, recipe.config)
     return {key: sum(row[key] for row in found) for key in ("all", "int8")}

@@ -6,40 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
-
-import click
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import torch
 
     from ..backend import TensorSpec
 
-__all__ = ["SHAPE", "Shape", "onnx_inputs", "program_inputs", "settle"]
+__all__ = ["Shape", "onnx_inputs", "program_inputs", "settle"]
 
 Shape = tuple[int, ...]
-
-
-class _ShapeType(click.ParamType):
-    """``name=1,3,224,224``."""
-
-    name = "NAME=N,C,..."
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[str, Shape]:
-        """Read it."""
-        if isinstance(value, tuple):
-            return value
-        name, equals, sizes = value.rpartition("=")
-        try:
-            shape = tuple(int(size) for size in sizes.split(",")) if sizes else ()
-        except ValueError:
-            shape = (0,)
-        if not equals or not name or any(size < 1 for size in shape):
-            self.fail(f"{value!r} is no shape: write data=1,3,224,224", param, ctx)
-        return name, shape
-
-
-SHAPE = _ShapeType()
 
 
 def onnx_inputs(path: Path) -> list[TensorSpec] | None:

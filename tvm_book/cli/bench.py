@@ -12,9 +12,14 @@ import click
 
 from . import _options
 from ._command import Command
-from ._data import cut, random_batch, read_npz, shapes_of
+from ._data import cut, random_batch, shapes_of
+from ._kinds import FLOAT, kind_of
+from ._models import load_or_compile
+from ._npz import read_npz
 from ._output import print_json, print_table, show
 from ._progress import stage
+from ._types import FILE
+from ._wishes import Wishes, check_used
 
 if TYPE_CHECKING:
     from ..runtime import Benchmark, CompiledModel
@@ -33,7 +38,7 @@ EXAMPLES = (
 
 
 @click.command(cls=Command, examples=EXAMPLES, short_help="Which model is faster?")
-@click.argument("models", type=_options.FILE, nargs=-1, required=True, metavar="MODEL...")
+@click.argument("models", type=FILE, nargs=-1, required=True, metavar="MODEL...")
 @_options.data(required=False, several=False)
 @click.option("--random", is_flag=True, help="Run on random numbers; the default without --data.")
 @click.option("--rounds", type=click.IntRange(min=1), default=20, show_default=True)
@@ -69,7 +74,6 @@ def bench(
     import tvm
 
     from .._text import plural, shape_text
-    from ._models import Wishes, check_used
 
     files = {path: read_npz(path) for path in data}
     wishes = Wishes(
@@ -113,19 +117,17 @@ def bench(
         show(f"\n{name}", found, found.explain())
 
 
-def _runs(paths: tuple[Path, ...], wishes: Any) -> dict[str, CompiledModel]:
+def _runs(paths: tuple[Path, ...], wishes: Wishes) -> dict[str, CompiledModel]:
     """Load and compile; float models with a dynamic batch take that of the compiled ones."""
-    from ._models import FLOAT, kind_of, run
-
     compiled = [path for path in paths if kind_of(path) not in FLOAT]
-    runs = {path: run(path, wishes) for path in dict.fromkeys(compiled)}
+    runs = {path: load_or_compile(path, wishes) for path in dict.fromkeys(compiled)}
     if wishes.batch_size is None:
         shapes = {spec.name: spec.shape for one in runs.values() for spec in one.inputs}
         wishes = replace(wishes, like=shapes)
     for path in paths:
         if path not in runs:
             with stage(f"compiling {path}"):
-                runs[path] = run(path, wishes)
+                runs[path] = load_or_compile(path, wishes)
     return {str(path): runs[path] for path in dict.fromkeys(paths)}
 
 

@@ -9,8 +9,13 @@ import click
 
 from . import _options
 from ._command import Command
-from ._data import count_samples, cut, read_npz, shapes_of
+from ._data import count_samples, cut, shapes_of
+from ._measure import COLUMNS, differences, outputs, rows
+from ._models import load_or_compile
+from ._npz import read_npz
 from ._output import print_json, print_table
+from ._types import FILE
+from ._wishes import Wishes, check_used
 
 __all__ = ["compare"]
 
@@ -25,8 +30,8 @@ EXAMPLES = (
 
 
 @click.command(cls=Command, examples=EXAMPLES, short_help="How far apart are two models?")
-@click.argument("a", type=_options.FILE)
-@click.argument("b", type=_options.FILE)
+@click.argument("a", type=FILE)
+@click.argument("b", type=FILE)
 @_options.data(required=True)
 @click.option("--min-cosine", type=click.FloatRange(-1, 1), help="Exit with 3 if any is below.")
 @click.option("--min-sqnr", type=float, metavar="DB", help="Exit with 3 if any is below.")
@@ -55,9 +60,6 @@ def compare(
 
     In JSON, infinite numbers are the strings "Infinity" and "-Infinity", and NaN is null.
     """
-    from ._measure import COLUMNS, differences, outputs, rows
-    from ._models import Wishes, check_used, run
-
     files = {path: read_npz(path) for path in data}
     wishes = Wishes(
         shapes=dict(shapes),
@@ -69,7 +71,7 @@ def compare(
     check_used(wishes, (a, b))
     results = []
     for path in (a, b):
-        model = run(path, wishes)
+        model = load_or_compile(path, wishes)
         results.append(outputs(model, model.outputs, cut(files, model.inputs)))
     found = differences(*results)
     limits = {"cosine": min_cosine, "sqnr_db": min_sqnr}

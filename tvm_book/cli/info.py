@@ -7,9 +7,11 @@ from typing import Any
 
 import click
 
-from . import _options
+from . import _describe, _options
 from ._command import Command
 from ._output import print_json, print_table, show
+from ._types import FILE
+from ._wishes import Wishes
 
 __all__ = ["info"]
 
@@ -23,7 +25,7 @@ EXAMPLES = (
 
 
 @click.command(cls=Command, examples=EXAMPLES, short_help="What is this file, and this machine?")
-@click.argument("path", type=_options.FILE, required=False, metavar="[FILE]")
+@click.argument("path", type=FILE, required=False, metavar="[FILE]")
 @click.option(
     "--preset",
     type=click.Choice(["accurate", "relay"]),
@@ -47,9 +49,6 @@ def info(
     results: what was decided, and which CPU they need. Without FILE: versions, and what this CPU
     can do.
     """
-    from . import _describe
-    from ._models import Wishes
-
     if path is None:
         found = _describe.machine()
     else:

@@ -10,8 +10,10 @@ import click
 from . import _options
 from ._command import Command
 from ._folder import new_folder
+from ._measure import COLUMNS, rows
 from ._output import print_json, print_table, show
-from ._quantizing import FLAGS, SETTING, Job
+from ._quantizing import FLAGS, Job
+from ._types import FILE, SETTING
 
 __all__ = ["quantize"]
 
@@ -25,15 +27,15 @@ EXAMPLES = (
 
 
 @click.command(cls=Command, examples=EXAMPLES, short_help="Make a float model int8.")
-@click.argument("model", type=_options.FILE)
+@click.argument("model", type=FILE)
 @click.option(
     "--calibration",
-    type=_options.FILE,
+    type=FILE,
     multiple=True,
     metavar="FILE.npz",
     help="Samples: one array for each input, under its name. May be given several times.",
 )
-@click.option("-o", "--output", type=_options.FILE, required=True, help="Folder to write.")
+@click.option("-o", "--output", type=FILE, required=True, help="Folder to write.")
 @click.option("--force", is_flag=True, help="Replace results that are in the folder.")
 @click.option(
     "--preset",
@@ -57,7 +59,7 @@ EXAMPLES = (
     multiple=True,
     help="Any other field of tvm_book.quantize.QConfig, in JSON: nbit_input=6.",
 )
-@click.option("--recipe", type=_options.FILE, help="Quantize as this recipe says, without data.")
+@click.option("--recipe", type=FILE, help="Quantize as this recipe says, without data.")
 @click.option("--compile/--no-compile", default=True, help="Whether to write model.so.")
 @click.option("--html", is_flag=True, help="Write report.html too; takes as long again.")
 @_options.batch_size
@@ -102,7 +104,6 @@ def quantize(
 
 
 def _tell(output: Path, summary: dict[str, Any]) -> None:
-    from ._measure import COLUMNS, rows
 
     sizes = ", ".join(f"{name} {size / 1024:.0f} KiB" for name, size in summary["bytes"].items())
     show(f"{output}: {sizes}")

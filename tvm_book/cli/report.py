@@ -8,9 +8,13 @@ import click
 
 from . import _options
 from ._command import Command
-from ._data import cut, read_npz
+from ._data import cut
+from ._models import read_float, read_recipe
+from ._npz import read_npz
 from ._output import print_json, show
 from ._progress import stage
+from ._types import FILE
+from ._wishes import Wishes
 
 __all__ = ["report"]
 
@@ -23,10 +27,10 @@ EXAMPLES = (
 
 
 @click.command(cls=Command, examples=EXAMPLES, short_help="Which layers lose accuracy, and why.")
-@click.argument("model", type=_options.FILE)
-@click.argument("recipe", type=_options.FILE, metavar="OUT_OR_RECIPE")
+@click.argument("model", type=FILE)
+@click.argument("recipe", type=FILE, metavar="OUT_OR_RECIPE")
 @_options.data(required=True)
-@click.option("--html", type=_options.FILE, help="Write the report as a page of its own.")
+@click.option("--html", type=FILE, help="Write the report as a page of its own.")
 @click.option("--force", is_flag=True, help="Replace the page if it exists.")
 @_options.as_json
 def report(
@@ -44,7 +48,6 @@ def report(
     """
     from .._files import check_destination
     from ..report import layerwise
-    from ._models import Wishes, read_float, read_recipe
 
     if html:
         check_destination(html, overwrite=force)  # before the work, not after it
