@@ -13,7 +13,7 @@ from ._folder import MODEL, RECIPE
 from ._kinds import FLOAT, kind_of
 from ._models import read_float
 from ._operators import operators
-from ._wishes import Wishes, check_used
+from ._wishes import Wishes
 
 __all__ = ["describe_recipe", "file", "machine"]
 
@@ -62,7 +62,6 @@ def file(path: Path, preset: str, wishes: Wishes) -> dict[str, Any]:
     kind = kind_of(path)
     if kind in FLOAT:
         return _float_model(path, preset, wishes)
-    check_used(wishes, [path])
     from ..quantize import Recipe
 
     found: dict[str, Any] = {"file": str(path)}

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from ._data import shapes_of
 from ._kinds import FLOAT, kind_of
 from ._shapes import Shape
 
-__all__ = ["Wishes", "check_used"]
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["Wishes", "wishes_about"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,16 +39,34 @@ class Wishes:
     isa: str | None = None
 
 
-def check_used(wishes: Wishes, paths: Iterable[Path]) -> None:
-    """Refuse options about shapes where every model has its shapes already.
+def wishes_about(
+    paths: Sequence[Path],
+    files: Mapping[Path, Mapping[str, np.ndarray]],
+    shapes: Iterable[tuple[str, Shape]] = (),
+    **options: Any,
+) -> Wishes:
+    """Return what the options of a command say about some models.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        The models.
+    files : mapping from path to mapping from name to array
+        What `tvm_book.cli._npz.read_npz` read.
+    shapes : iterable of (str, shape)
+        Given.
+    **options
+        Other attributes of `Wishes`.
 
     Raises
     ------
     click.UsageError
-        Shapes or a batch size are given, and none of the models is a float one.
+        Shapes or a batch size are given, and none of the models is a float one: all have theirs.
     """
+    wishes = Wishes(shapes=dict(shapes), seen=shapes_of(files), **options)
     if (wishes.shapes or wishes.batch_size) and not any(kind_of(path) in FLOAT for path in paths):
         raise click.UsageError(
             "--batch-size and --shape are for .onnx and .pt2 files; other models have their "
             "shapes already: leave both out"
         )
+    return wishes

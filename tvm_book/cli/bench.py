@@ -12,14 +12,14 @@ import click
 
 from . import _options
 from ._command import Command
-from ._data import cut, random_batch, shapes_of
+from ._data import cut, random_batch
 from ._kinds import FLOAT, kind_of
 from ._models import load_or_compile
 from ._npz import read_npz
 from ._output import print_json, print_table, show
 from ._progress import stage
 from ._types import FILE
-from ._wishes import Wishes, check_used
+from ._wishes import Wishes, wishes_about
 
 if TYPE_CHECKING:
     from ..runtime import Benchmark, CompiledModel
@@ -54,11 +54,8 @@ def bench(
     random: bool,
     rounds: int,
     profile: bool,
-    batch_size: int | None,
-    shapes: tuple[tuple[str, tuple[int, ...]], ...],
-    isa: str | None,
-    threads: int | None,
     as_json: bool,
+    **options: Any,
 ) -> None:
     """Time models in turns, so that what disturbs the machine disturbs all of them alike.
 
@@ -76,14 +73,7 @@ def bench(
     from .._text import plural, shape_text
 
     files = {path: read_npz(path) for path in data}
-    wishes = Wishes(
-        shapes=dict(shapes),
-        seen=shapes_of(files),
-        batch_size=batch_size,
-        threads=threads,
-        isa=isa,
-    )
-    check_used(wishes, models)
+    wishes = wishes_about(models, files, **options)
     runs = _runs(models, wishes)
     inputs = {}
     for name, run in runs.items():

@@ -9,13 +9,13 @@ import click
 
 from . import _options
 from ._command import Command
-from ._data import count_samples, cut, shapes_of
+from ._data import count_samples, cut
 from ._measure import COLUMNS, differences, outputs, rows
 from ._models import load_or_compile
 from ._npz import read_npz
 from ._output import print_json, print_table
 from ._types import FILE
-from ._wishes import Wishes, check_used
+from ._wishes import wishes_about
 
 __all__ = ["compare"]
 
@@ -46,11 +46,8 @@ def compare(
     data: tuple[Path, ...],
     min_cosine: float | None,
     min_sqnr: float | None,
-    batch_size: int | None,
-    shapes: tuple[tuple[str, tuple[int, ...]], ...],
-    isa: str | None,
-    threads: int | None,
     as_json: bool,
+    **options: Any,
 ) -> None:
     """Run the models A and B on data, and tell how far their outputs are apart.
 
@@ -61,14 +58,7 @@ def compare(
     In JSON, infinite numbers are the strings "Infinity" and "-Infinity", and NaN is null.
     """
     files = {path: read_npz(path) for path in data}
-    wishes = Wishes(
-        shapes=dict(shapes),
-        seen=shapes_of(files),
-        batch_size=batch_size,
-        threads=threads,
-        isa=isa,
-    )
-    check_used(wishes, (a, b))
+    wishes = wishes_about((a, b), files, **options)
     results = []
     for path in (a, b):
         model = load_or_compile(path, wishes)

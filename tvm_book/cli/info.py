@@ -11,7 +11,7 @@ from . import _describe, _options
 from ._command import Command
 from ._output import print_json, print_table, show
 from ._types import FILE
-from ._wishes import Wishes
+from ._wishes import wishes_about
 
 __all__ = ["info"]
 
@@ -39,9 +39,8 @@ EXAMPLES = (
 def info(
     path: Path | None,
     preset: str,
-    batch_size: int | None,
-    shapes: tuple[tuple[str, tuple[int, ...]], ...],
     as_json: bool,
+    **options: Any,
 ) -> None:
     """Tell what FILE is: an .onnx or .pt2 model, a model.so, a recipe, or a folder of results.
 
@@ -52,8 +51,7 @@ def info(
     if path is None:
         found = _describe.machine()
     else:
-        wishes = Wishes(shapes=dict(shapes), batch_size=batch_size)
-        found = _describe.file(path, preset, wishes)
+        found = _describe.file(path, preset, wishes_about([path], {}, **options))
     if as_json:
         print_json(found)
     else:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from ..._text import plural
 from ...quantize._layer_error import LayerError, LayerErrors, Operand
 from .._columns import share_text
-from ._words import CALIBRATE, Hint, ends, is_constant, power2, what
+from ._words import CALIBRATE, Hint, ends, is_constant, largest, power2, what
 
 __all__ = ["clipped", "constant_input", "few_steps", "never_calibrated"]
 
@@ -22,19 +22,18 @@ def clipped(layer: LayerError, errors: LayerErrors) -> Iterator[Hint]:
     """Find many values beyond the ends of the grid."""
     for operand in layer.operands:
         if operand.saturated > CLIPPED:
-            seen = max(abs(operand.minimum), abs(operand.maximum))
             yield Hint(
                 f"{share_text(operand.saturated)} of {what(operand)} is clipped: the grid ends at "
                 f"{ends(operand)}, the values at {operand.minimum:.4g} and {operand.maximum:.4g}",
-                _widen(layer, operand, seen),
+                _widen(layer, operand),
             )
 
 
-def _widen(layer: LayerError, operand: Operand, seen: float) -> str:
+def _widen(layer: LayerError, operand: Operand) -> str:
     if operand.kind == "weight":
         return 'weight_scale="max" keeps every weight on its grid'
     if not operand.calibrated:
-        return f"{CALIBRATE}, or give a wider constant: global_scale={power2(seen):g}"
+        return f"{CALIBRATE}, or give a wider constant: global_scale={power2(largest(operand)):g}"
     return (
         f'calibrate on data like these; calibrate_layers={{{layer.selector!r}: "minmax"}} keeps '
         "every value that calibration saw"
@@ -63,8 +62,7 @@ def _narrow(layer: LayerError, operand: Operand) -> str:
     if operand.kind == "weight":
         return 'weight_scale="mse" fits the grid to the weights'
     if not operand.calibrated:
-        seen = max(abs(operand.minimum), abs(operand.maximum))
-        return f"{CALIBRATE}, or give a smaller constant: global_scale={power2(seen):g}"
+        return f"{CALIBRATE}, or give a smaller constant: global_scale={power2(largest(operand)):g}"
     return (
         f'calibrate on data like these, or calibrate_layers={{{layer.selector!r}: "percentile"}}, '
         "which leaves rare large values out"

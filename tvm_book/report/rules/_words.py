@@ -9,7 +9,17 @@ import numpy as np
 
 from ...quantize._layer_error import Operand
 
-__all__ = ["CALIBRATE", "Hint", "are", "channels_text", "ends", "is_constant", "power2", "what"]
+__all__ = [
+    "CALIBRATE",
+    "Hint",
+    "are",
+    "channels_text",
+    "ends",
+    "is_constant",
+    "largest",
+    "power2",
+    "what",
+]
 
 CALIBRATE = 'calibrate on data: calibrate_mode="mse", or preset="accurate"'
 LISTED = 5  # numbers of channels in a sentence
@@ -45,6 +55,11 @@ def channels_text(numbers: np.ndarray, operand: Operand) -> str:
 
 def are(numbers: np.ndarray) -> str:
     return "is" if len(numbers) == 1 else "are"
+
+
+def largest(operand: Operand) -> float:
+    """Return the largest magnitude that was seen."""
+    return max(abs(operand.minimum), abs(operand.maximum))
 
 
 def power2(value: float) -> float:
