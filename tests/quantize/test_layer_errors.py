@@ -307,6 +307,14 @@ def test_agreement_by_batches_is_the_metric_of_all(a, b):
     assert found.sqnr_db == pytest.approx(sqnr_db(a, b), rel=1e-9)
 
 
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+def test_agreement_with_what_is_no_number(value):
+    found, a, b = Agreement(), np.float32([1, 2]), np.float32([1, value])
+    found.update(torch.from_numpy(a), torch.from_numpy(b))
+    np.testing.assert_equal(found.sqnr_db, sqnr_db(a, b))
+    np.testing.assert_equal(found.cosine, cosine_similarity(a, b))
+
+
 def test_evaluate_agrees_with_the_output_error():
     (mod, params), qmod, errors = measured(lambda: nn.Conv2d(3, 4, 3), (1, 3, 6, 6))
     data = samples((1, 3, 6, 6))

@@ -8,78 +8,28 @@ import warnings
 
 import numpy as np
 import pytest
-import torch
 import tvm
-from hypothesis import given
-from hypothesis import strategies as st
 from torch import nn
 
-from tests.quantize.test_sensitivity import CALIBRATION, EVALUATION, Net, tuple_model
+from tests.quantize.networks import (
+    CALIBRATION,
+    EVALUATION,
+    PER_TENSOR,
+    batches,
+    minus_error,
+    spread,
+)
 from tvm_book.frontend import from_pytorch
 from tvm_book.quantize import QConfig, quantize, search
-from tvm_book.quantize._front import chosen, front
 from tvm_book.quantize._graph import Graph
+from tvm_book.quantize._operations import integer_share
 from tvm_book.quantize._passes import annotate_passes
-from tvm_book.quantize._trials import integer_share
 from tvm_book.quantize.calibrate._fingerprint import value_keys
 from tvm_book.quantize.calibrate._modes import activation_vars
 from tvm_book.quantize.evaluate import evaluate
-from tvm_book.testing import relative_l2
+from tvm_book.testing import cosine_similarity, relative_l2
 
-RNG = np.random.default_rng(0)
-PER_TENSOR = QConfig(skip_dense_layer=False, calibrate_mode="minmax", weight_scale="max")
-
-
-class Spread(nn.Module):
-    """Linear layers between tanh; of the chosen ones, one row has weights that are far larger.
-
-    The tanh behind hides how large that row's result is, and the largest weight sets the step of
-    all the others.
-    """
-
-    def __init__(self, sizes, bad):
-        super().__init__()
-        pairs = zip(sizes[:-1], sizes[1:], strict=True)
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairs)
-        with torch.no_grad():
-            for number, scale in bad.items():
-                self.layers[number].weight[0] *= scale
-
-    def forward(self, x):
-        for layer in self.layers:
-            x = torch.tanh(layer(x))
-        return x
-
-
-def spread(bad, sizes=(16, 24, 32, 24, 16, 8)):
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return from_pytorch(Spread(sizes, bad).eval(), [("x", (16, sizes[0]))])
-
-
-def batches(count=2, width=16, seed=0):
-    rng = np.random.default_rng(seed)
-    return [{"x": rng.standard_normal((16, width)).astype("float32")} for _ in range(count)]
-
-
-def minus_error(reference, output):
-    return -relative_l2(reference, output)
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """So small are these networks that threads would only wait for one another."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def net():
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return from_pytorch(Net().eval(), [("x", (4, 3, 8, 8))])
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def plan(point):
@@ -163,22 +113,22 @@ OPTIONS = {
 
 
 @pytest.mark.parametrize("name", OPTIONS)
-def test_each_point_can_be_made_again_bit_for_bit(net, name):
+def test_each_point_can_be_made_again_bit_for_bit(branching, name):
     found = search(
-        *net, CALIBRATION, max_drop=1e-5, budget=7, evaluation=EVALUATION, **OPTIONS[name]
+        *branching, CALIBRATION, max_drop=1e-5, budget=7, evaluation=EVALUATION, **OPTIONS[name]
     )
     assert 3 <= len(found.trials) <= 7
-    exact = evaluate(net[0], EVALUATION, net[1])
+    exact = evaluate(branching[0], EVALUATION, branching[1])
     for point in found.trials:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
-            qmod = quantize(*net, CALIBRATION, config=point.config)
+            qmod = quantize(*branching, CALIBRATION, config=point.config)
         annotated = tvm.transform.Sequential(annotate_passes(point.config))(found._subject.mod)
         assert point.share == integer_share(Graph(annotated["main"]))
         output = evaluate(qmod, EVALUATION)
         cosine = found.float_value - point.drop
         assert cosine == pytest.approx(point.value, abs=1e-12)
-        assert point.value == _cosine(exact, output)
+        assert point.value == cosine_similarity(exact, output)
         if point == found.best:
             tvm.ir.assert_structural_equal(found.quantize(), qmod)
     given = OPTIONS[name]["config"]
@@ -188,20 +138,14 @@ def test_each_point_can_be_made_again_bit_for_bit(net, name):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         tvm.ir.assert_structural_equal(
-            found.quantize(other), quantize(*net, CALIBRATION, config=other.config)
+            found.quantize(other), quantize(*branching, CALIBRATION, config=other.config)
         )
-
-
-def _cosine(a, b):
-    from tvm_book.testing import cosine_similarity
-
-    return cosine_similarity(a, b)
 
 
 def test_equal_arguments_give_equal_trials():
     mod, params = spread({0: 300, 1: 50, 3: 300})
-    options = {"metric": minus_error, "max_drop": 0.02, "config": PER_TENSOR, "seed": 5}
-    first, second = (search(mod, params, batches(), **options) for _ in range(2))
+    options = {"metric": minus_error, "max_drop": 0.02, "config": PER_TENSOR}
+    first, second = (search(mod, params, batches(), seed=s, **options) for s in (5, np.int64(5)))
     assert list(map(plan, first.trials)) == list(map(plan, second.trials))
     assert first == second
     assert first.best in first.front and len(first.best.config.skip) == min(
@@ -325,37 +269,10 @@ def test_how_it_shows_itself():
     assert [b.get_ydata()[0] for b in bounds] == [0, -0.05]
 
 
-POINTS = st.lists(st.tuples(*[st.integers(-4, 4)] * 2), min_size=1, max_size=30)
-
-
-def beats(a, b):
-    return a != b and a[0] >= b[0] and a[1] >= b[1]
-
-
-@given(POINTS)
-def test_the_front_is_what_no_point_beats(points):
-    found = [points[index] for index in front(points)]
-    expected = {b for b in points if not any(beats(a, b) for a in points)}
-    assert set(found) == expected and len(found) == len(expected)
-    assert [y for _, y in found] == sorted((y for _, y in found), reverse=True)
-    assert [points.index(point) for point in found] == front(points)
-
-
-@given(POINTS, st.integers(-5, 5))
-def test_the_chosen_point_is_on_the_front(points, least):
-    index = chosen(points, least)
-    assert index in front(points)
-    fine = [second for first, second in points if first >= least]
-    if fine:
-        assert points[index][0] >= least and points[index][1] == max(fine)
-    else:
-        assert points[index][0] == max(first for first, _ in points)
-
-
 @pytest.mark.parametrize("config", [QConfig(preset="accurate"), QConfig(skip_conv_layers=[])])
-def test_keys_of_values_do_not_depend_on_what_is_rounded(net, config):
+def test_keys_of_values_do_not_depend_on_what_is_rounded(branching, config):
     def keys(options):
-        bound = tvm.relax.transform.BindParams("main", net[1])(net[0])
+        bound = tvm.relax.transform.BindParams("main", branching[1])(branching[0])
         mod = tvm.transform.Sequential(annotate_passes(options))(bound)
         graph = Graph(mod["main"])
         found = value_keys(graph)
@@ -366,34 +283,3 @@ def test_keys_of_values_do_not_depend_on_what_is_rounded(net, config):
     for skip in ("left", "right", ["conv1", "fc"]):
         fewer, same = keys(dataclasses.replace(config, skip=skip))
         assert fewer < everything and same == everything
-
-
-@pytest.mark.parametrize(
-    "change, error, message",
-    [
-        ({"dataset": None}, ValueError, "search needs data: pass dataset="),
-        ({"metric": "sqnr_db"}, ValueError, "metric sqnr_db of the float model itself is inf"),
-        ({"metric": lambda a, b: np.nan}, ValueError, "returned NaN"),
-        ({"metric": "top1"}, ValueError, "no metric 'top1'"),
-        ({"max_drop": -1}, ValueError, "max_drop is -1; give a number that is not negative"),
-        ({"max_drop": "1%"}, TypeError, "max_drop is '1%'; give a number"),
-        ({"budget": 0}, ValueError, "budget is 0; give the number of trials, at least 1"),
-        ({"budget": 1.5}, ValueError, "budget is 1.5; give the number"),
-        ({"seconds": float("inf")}, ValueError, "seconds is inf"),
-        ({"cost": 3}, TypeError, "cost is a int; give a function"),
-        ({"cost": lambda qmod: "slow"}, TypeError, "cost returned a str; return one number"),
-        ({"cost": lambda qmod: np.inf}, ValueError, "cost returned inf; return a finite number"),
-        ({"calibrate": ["mes"]}, ValueError, "calibrate has 'mes'; there are global_scale"),
-        ({"config": 7}, TypeError, "config is a int; make one with qconfig"),
-    ],
-)
-def test_bad_arguments(change, error, message):
-    mod, params = spread({})
-    arguments = {"dataset": batches(), "config": PER_TENSOR} | change
-    with pytest.raises(error, match=message):
-        search(mod, params, **arguments)
-
-
-def test_a_tuple_is_refused():
-    with pytest.raises(ValueError, match="main returns a tuple, and search compares one tensor"):
-        search(*tuple_model(), [{"x": np.ones((2, 3), "float32")}])

@@ -9,55 +9,23 @@ import torch
 import tvm
 from torch import nn
 
+from tests.quantize.networks import CALIBRATION, EVALUATION, TwoOutputs, batches, imported
 from tvm_book._signature import bind_params
 from tvm_book.frontend import from_pytorch
-from tvm_book.quantize import QConfig, layer_errors, quantize, sensitivity
+from tvm_book.quantize import QConfig, layer_errors, quantize, search, sensitivity
 from tvm_book.quantize._evaluate import Evaluator
 from tvm_book.quantize._find_layers import find_layers, is_move
 from tvm_book.quantize._graph import Graph, Rebuilder, op_name, operands
 from tvm_book.quantize._passes import annotate_passes, correction_passes
 from tvm_book.quantize.calibrate import Calibrate
+from tvm_book.quantize.evaluate import evaluate
 from tvm_book.quantize.simulate import Simulate
-from tvm_book.testing import cosine_similarity, sqnr_db
+from tvm_book.testing import cosine_similarity, relative_l2, sqnr_db
 
 SIMULATED = "relax.qnn.simulated_quantize"
 
 
-class Net(nn.Module):
-    """Branches, a shared operand, pooling between a rounding and its reader, a table."""
-
-    def __init__(self):
-        super().__init__()
-        self.conv1, self.norm = nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8)
-        self.pool, self.relu = nn.MaxPool2d(2), nn.ReLU()
-        self.left, self.right = nn.Conv2d(8, 8, 3, padding=1), nn.Conv2d(8, 8, 1)
-        self.fc = nn.Linear(128, 5)
-
-    def forward(self, x):
-        x = self.pool(self.relu(self.norm(self.conv1(x))))
-        x = torch.sigmoid(self.left(x)) * self.right(x) + x
-        return self.fc(x.flatten(1))
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """So small is this network that threads would only wait for one another."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def net():
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return from_pytorch(Net().eval(), [("x", (4, 3, 8, 8))])
-
-
-RNG = np.random.default_rng(0)
-CALIBRATION = [{"x": RNG.standard_normal((4, 3, 8, 8)).astype("float32")} for _ in range(3)]
-EVALUATION = [{"x": RNG.standard_normal((4, 3, 8, 8)).astype("float32")} for _ in range(2)]
+pytestmark = pytest.mark.usefixtures("one_thread")
 CONFIGS = {
     "accurate": QConfig(preset="accurate"),
     "nearest": QConfig(preset="accurate", weight_rounding="nearest", nbit_weight=4),
@@ -88,9 +56,9 @@ class OnlyOne(Rebuilder):
         return self.copy(expr)
 
 
-def by_force(net, config, number):
+def by_force(branching, config, number):
     """Quantize with one layer only, through the passes of `quantize`; return both outputs."""
-    mod = bind_params(*net)
+    mod = bind_params(*branching)
     annotated = tvm.transform.Sequential(annotate_passes(config))(mod)
     calibrated = Calibrate.as_pass(config, CALIBRATION)(annotated)
     batches = None if config.calibrate_mode == "global_scale" else CALIBRATION
@@ -106,38 +74,40 @@ def output(mod):
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_each_layer_costs_what_a_model_with_it_alone_shows(net, name):
+def test_each_layer_costs_what_a_model_with_it_alone_shows(branching, name):
     config = CONFIGS[name]
     found = sensitivity(
-        *net, CALIBRATION, config, metric="cosine_similarity", evaluation=EVALUATION
+        *branching, CALIBRATION, config, metric="cosine_similarity", evaluation=EVALUATION
     )
     by_name = {layer.name: layer for layer in found}
-    annotated = tvm.transform.Sequential(annotate_passes(config))(bind_params(*net))
+    annotated = tvm.transform.Sequential(annotate_passes(config))(bind_params(*branching))
     layers = find_layers(Graph(annotated["main"]))
     assert set(by_name) == {layer.name for layer in layers}
     assert len(layers) >= 5
     for number, layer in enumerate(layers):
-        exact, alone = by_force(net, config, number)
+        exact, alone = by_force(branching, config, number)
         # A mean error is subtracted from the layer's result here, and from its bias there: float32
         # sums in another order, 1e-7 of the values, where the errors are 1e-3 of them and more.
         assert by_name[layer.name].sqnr_db == pytest.approx(sqnr_db(exact, alone), abs=0.01)
         assert by_name[layer.name].value == pytest.approx(cosine_similarity(exact, alone), abs=1e-6)
 
 
-def test_without_corrections_it_is_exact(net):
+def test_without_corrections_it_is_exact(branching):
     config = CONFIGS["plain"]
-    found = sensitivity(*net, CALIBRATION, config, evaluation=EVALUATION)
-    annotated = tvm.transform.Sequential(annotate_passes(config))(bind_params(*net))
+    found = sensitivity(*branching, CALIBRATION, config, evaluation=EVALUATION)
+    annotated = tvm.transform.Sequential(annotate_passes(config))(bind_params(*branching))
     numbers = {layer.name: n for n, layer in enumerate(find_layers(Graph(annotated["main"])))}
     for layer in found:
-        assert layer.sqnr_db == sqnr_db(*by_force(net, config, numbers[layer.name]))
+        assert layer.sqnr_db == sqnr_db(*by_force(branching, config, numbers[layer.name]))
         assert layer.value == layer.sqnr_db
 
 
-def test_layers_are_those_of_layer_errors_and_sorted_by_cost(net):
+def test_layers_are_those_of_layer_errors_and_sorted_by_cost(branching):
     config = CONFIGS["accurate"]
-    found = sensitivity(*net, CALIBRATION, config)
-    errors = layer_errors(net[0], quantize(*net, CALIBRATION, config), CALIBRATION, net[1])
+    found = sensitivity(*branching, CALIBRATION, config)
+    errors = layer_errors(
+        branching[0], quantize(*branching, CALIBRATION, config), CALIBRATION, branching[1]
+    )
     fields = ("name", "selector", "op", "path", "operations")
     expected = {tuple(getattr(layer, field) for field in fields) for layer in errors.layers}
     assert {tuple(getattr(layer, field) for field in fields) for layer in found} == expected
@@ -147,12 +117,12 @@ def test_layers_are_those_of_layer_errors_and_sorted_by_cost(net):
     assert found.samples == 12
 
 
-def test_selectors_leave_layers_in_float(net):
+def test_selectors_leave_layers_in_float(branching):
     config = CONFIGS["accurate"]
-    found = sensitivity(*net, CALIBRATION, config)
+    found = sensitivity(*branching, CALIBRATION, config)
     everything = [layer.selector for layer in found]
     with pytest.warns(UserWarning, match="nothing was quantized"):
-        quantize(*net, CALIBRATION, QConfig(preset="accurate", skip=everything))
+        quantize(*branching, CALIBRATION, QConfig(preset="accurate", skip=everything))
 
 
 def test_a_bad_layer_comes_first():
@@ -166,7 +136,7 @@ def test_a_bad_layer_comes_first():
         model[4].weight[:, 3] /= 3000
     mod, params = from_pytorch(model, [("x", (8, 16))])
     config = QConfig(skip_dense_layer=False, calibrate_mode="minmax", weight_scale="max")
-    data = [{"x": RNG.standard_normal((8, 16)).astype("float32")}]
+    data = batches(1, (8, 16))
     found = sensitivity(mod, params, data, config)
     by_path = {layer.path: layer.sqnr_db for layer in found if layer.op == "matmul"}
     assert min(by_path, key=by_path.get) in ("2", "4")
@@ -179,9 +149,9 @@ def test_a_model_without_layers_has_no_costs():
     assert len(found) == 0 and len(found.table().columns) == 4
 
 
-def test_how_it_shows_itself(net, monkeypatch):
+def test_how_it_shows_itself(branching, monkeypatch):
     monkeypatch.setenv("COLUMNS", "160")
-    found = sensitivity(*net, CALIBRATION, CONFIGS["plain"], metric="top_k_agreement")
+    found = sensitivity(*branching, CALIBRATION, CONFIGS["plain"], metric="top_k_agreement")
     text, page = repr(found), found._repr_html_()
     for layer in found:
         assert layer.name in text and f"{layer.sqnr_db:.1f}" in page
@@ -192,14 +162,6 @@ def test_how_it_shows_itself(net, monkeypatch):
         {key: "Infinity" if value == math.inf else value for key, value in row.items()}
         for row in found.rows()
     ]
-
-
-def tuple_model():
-    class Two(nn.Module):
-        def forward(self, x):
-            return x + 1, x - 1
-
-    return from_pytorch(Two(), [("x", (2, 3))])
 
 
 @pytest.mark.parametrize(
@@ -216,8 +178,8 @@ def tuple_model():
         ({"evaluation": [{"y": 1}]}, ValueError, "has an input 'y'"),
     ],
 )
-def test_bad_arguments(net, change, error, message):
-    mod, params = net
+def test_bad_arguments(branching, change, error, message):
+    mod, params = branching
     arguments = {"dataset": CALIBRATION, "config": CONFIGS["plain"]} | change
     with pytest.raises(error, match=message):
         sensitivity(mod, params, **arguments)
@@ -225,4 +187,52 @@ def test_bad_arguments(net, change, error, message):
 
 def test_a_tuple_is_refused():
     with pytest.raises(ValueError, match="main returns a tuple, and sensitivity compares one"):
-        sensitivity(*tuple_model(), [{"x": np.ones((2, 3), "float32")}])
+        sensitivity(*imported(TwoOutputs, (2, 3)), batches(1, (2, 3)))
+
+
+class Logarithm(nn.Module):
+    """A weight of 1e-4 beside 1: on one grid it becomes 0, and the logarithm minus infinity."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(8, 8, bias=False)
+        with torch.no_grad():
+            self.fc.weight.copy_(torch.eye(8))
+            self.fc.weight[0, 0] = 1e-4
+
+    def forward(self, x):
+        return self.fc(x).abs().log()
+
+
+COARSE = QConfig(skip_dense_layer=False, calibrate_mode="minmax")
+
+
+@pytest.mark.parametrize("metric", ["sqnr_db", "cosine_similarity", "l2_loss"])
+def test_an_output_that_rounding_made_infinite_is_as_bad_as_can_be(metric):
+    mod, params = imported(Logarithm, (2, 8))
+    (layer,) = sensitivity(mod, params, batches(1, (2, 8)), COARSE, metric=metric)
+    assert layer.sqnr_db == layer.value == -math.inf
+    found = search(mod, params, batches(1, (2, 8)), config=COARSE)
+    assert (found.trials[0].value, found.best.config.skip) == (-math.inf, ("fc",))
+    assert json.loads(found.to_json())["trials"][0]["drop"] == "Infinity"
+
+
+def test_a_float_model_that_returns_infinity_needs_a_metric_for_it():
+    mod, params = imported(Logarithm, (2, 8))
+    data = [{"x": np.zeros((2, 8), "float32")}]
+    with pytest.raises(ValueError, match="cosine_similarity is NaN, as the float model itself"):
+        search(mod, params, data, config=COARSE)
+
+
+def test_a_model_that_returns_a_number():
+    class Mean(nn.Linear):
+        def forward(self, x):
+            return super().forward(x).mean()
+
+    mod, params = imported(Mean, (4, 8), 8, 8)
+    data = batches(3, (4, 8))
+    found = sensitivity(mod, params, data, COARSE)
+    exact = evaluate(mod, data, params)
+    assert exact.shape == (3,) and found.samples == 12
+    best = search(mod, params, data, config=COARSE, metric="relative_l2", max_drop=0.5).best
+    assert best.value == -relative_l2(exact, evaluate(quantize(mod, params, data, COARSE), data))

@@ -37,13 +37,15 @@ class Agreement:
         """As `tvm_book.testing.sqnr_db` of all values."""
         if self._noise == 0:
             return math.inf
-        if self._signal == 0:
+        if self._signal == 0 or self._noise == math.inf:
             return -math.inf
         return 10 * math.log10(self._signal / self._noise)
 
     @property
     def cosine(self) -> float:
         """As `tvm_book.testing.cosine_similarity` of all values."""
+        if not math.isfinite(self._noise):
+            return math.nan
         if self._noise == 0:
             return 1.0
         if self._signal == 0 or self._test == 0:

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from ._alone import Alone
 from ._find_layers import Reach
+from ._layer_costs import layer_costs
 from ._metric import metric_of
 from ._point import Point
 from ._search_result import best_of
+from ._sensitivity_result import LayerCost
 from ._subject import Subject
 from ._trials import Trials
 from .bias_correction import first_batches
 from .calibrate._modes import looks_at_data
 from .config import QConfig
 from .recipe import Recipe
-from .sensitivity import LayerCost, measured
 
-__all__ = ["Attempts", "Limits", "Plan", "Spent"]
+__all__ = ["Attempts", "Limits", "Plan", "Spent", "Steps"]
+
+Found = TypeVar("Found")
+Steps = Generator[Point, None, Found]  # yields each trial, and returns what it found
 
 
 class Spent(Exception):
@@ -85,6 +89,8 @@ class Attempts:
 
     def _config(self, plan: Plan) -> QConfig:
         given = self._subject.config
+        if plan == Plan():
+            return given  # with all its selectors: one that means nothing is an error
         floats = sorted(plan.floats, key=self._order.index)
         config = replace(
             given,
@@ -95,7 +101,7 @@ class Attempts:
         layers = (*plan.layers, *given.calibrate_layers)
         return self._trials.known(config, layers) if layers else config
 
-    def _try(self, plan: Plan, note: str) -> Iterator[Point]:
+    def _try(self, plan: Plan, note: str) -> Steps[Point]:
         """Return the point of a plan; one that makes the same module as another is no trial."""
         config = self._config(plan)
         if config in self._seen:
@@ -117,13 +123,14 @@ class Attempts:
         return point
 
     def _costs(self, plan: Plan, corrected: bool = True) -> list[LayerCost]:
-        """In visiting order, with the largest noise of layers that one selector means together."""
+        """Say what each layer alone costs, in visiting order."""
         config = self._config(plan)
         batches = first_batches(self._subject.dataset)
         corrects = corrected and looks_at_data(config) is not None
         alone = Alone(self._trials.calibrated(config), config, batches if corrects else ())
-        found = {cost.name: cost for cost in measured(alone, self._looked_at, metric_of("sqnr_db"))}
-        costs = [found[layer.name] for layer in alone.layers]
+        if not alone.layers:
+            return []
+        costs, _ = layer_costs(alone, self._looked_at, metric_of("sqnr_db"))
         if not self._order:
             self._order = [cost.selector for cost in costs]
             self._owner = owners(alone, costs)
@@ -136,7 +143,7 @@ class Attempts:
     def _is_fine(self, plan: Plan) -> bool:
         return self._fine(self._seen[self._config(plan)])
 
-    def _accept(self, plan: Plan, new: Plan, note: str) -> Iterator[Point]:
+    def _accept(self, plan: Plan, new: Plan, note: str) -> Steps[Plan]:
         """Return the new plan if it is good enough, and better or shorter; else the old one."""
         if new == plan:
             return plan

@@ -1,4 +1,4 @@
-"""Calibration data: any iterable of batches, checked one by one as they come."""
+"""Data: any iterable of batches, checked one by one as they come."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from .._tensors import TensorSpec, to_tensor
 
-__all__ = ["Batches", "batch_size", "check_dataset"]
+__all__ = ["Batches", "batch_size", "check_dataset", "joined"]
 
 
 class Batches:
@@ -74,6 +74,11 @@ class Batches:
 def batch_size(batch: Mapping[str, np.ndarray]) -> int:
     """How many samples a batch holds: the length of the longest of its arrays."""
     return max((len(x) for x in batch.values() if np.ndim(x)), default=1)
+
+
+def joined(outputs: Sequence[np.ndarray]) -> np.ndarray:
+    """Join the results of batches along axis 0; numbers, which have no axis, become a vector."""
+    return np.concatenate([np.atleast_1d(output) for output in outputs])
 
 
 def check_dataset(

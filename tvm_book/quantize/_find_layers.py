@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from dataclasses import dataclass
 
@@ -13,7 +12,7 @@ from ._layers import LAYERS
 from .calibrate._grid import SIMULATED
 from .rules.affine.shape import MOVES
 
-__all__ = ["Layer", "Reach", "find_layers", "is_move", "operations"]
+__all__ = ["Layer", "Reach", "find_layers", "is_move"]
 
 INPUT = -1  # stands among layers for an input of the model
 
@@ -72,14 +71,8 @@ def _roundings(graph: Graph, var: relax.Var) -> tuple[relax.Var, ...]:
     """Return the roundings that an operator reads, perhaps moved."""
     if op_name(graph.bindings[var]) == SIMULATED or is_move(graph.bindings[var]):
         return ()
-    sources = (_behind_moves(graph, leaf) for leaf in operands(graph.bindings[var]))
+    sources = (graph.behind(leaf, is_move) for leaf in operands(graph.bindings[var]))
     return tuple(leaf for leaf in sources if op_name(graph.bindings.get(leaf)) == SIMULATED)
-
-
-def _behind_moves(graph: Graph, leaf: relax.Expr) -> relax.Expr:
-    while is_move(graph.bindings.get(leaf)):
-        leaf = graph.bindings[leaf].args[0]
-    return leaf
 
 
 def is_move(expr: relax.Expr) -> bool:
@@ -130,16 +123,3 @@ class Reach:
     def _union(self, expr: relax.Expr) -> frozenset[int]:
         parts = (self._found.get(leaf, frozenset()) for leaf in operands(expr))
         return frozenset().union(*parts)
-
-
-def operations(call: relax.Call) -> int:
-    """Multiplications of one sample that a layer makes; 0 for what is no convolution or product."""
-    name = op_name(call)
-    if name not in LAYERS:
-        return 0
-    data, weight, result = ([int(extent) for extent in x.ty.shape] for x in (*call.args, call))
-    samples = result[0] if len(result) > 1 else 1
-    if name == "relax.matmul":
-        return math.prod(result) * weight[max(len(weight) - 2, 0)] // samples
-    each = data if name.endswith("_transpose") else result
-    return math.prod(each) * math.prod(weight[1:]) // samples

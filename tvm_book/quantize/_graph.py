@@ -138,6 +138,12 @@ class Graph:
             counts.update(self._reads[var])
         return counts
 
+    def behind(self, leaf: relax.Expr, hands_on: Callable[[Any], bool]) -> relax.Expr:
+        """Return where a value comes from, past operators that hand on their first operand."""
+        while hands_on(self.bindings.get(leaf)):
+            leaf = self.bindings[leaf].args[0]
+        return leaf
+
     def value(self, expr: relax.Expr) -> relax.Expr:
         """Return the bound value behind a variable; other expressions are their own value."""
         while isinstance(expr, relax.Var) and expr in self.bindings:

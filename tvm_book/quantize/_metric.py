@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -11,7 +10,7 @@ import numpy as np
 
 from ..testing import metric as metrics
 
-__all__ = ["Metric", "metric_of", "plain"]
+__all__ = ["Metric", "metric_of"]
 
 _LOSSES = ("l2_loss", "max_abs_error", "mean_abs_error", "relative_l2")
 _NAMES = ("cosine_similarity", "sqnr_db", "top_k_agreement", *_LOSSES)
@@ -24,14 +23,14 @@ class Metric(NamedTuple):
     function: Callable[[np.ndarray, np.ndarray], float]
 
     def __call__(self, reference: np.ndarray, output: np.ndarray) -> float:
-        """Return the value for an output.
+        """Return the value for an output; none is worse than that of one that rounding made NaN.
 
         Raises
         ------
         TypeError, ValueError
             It is no number, or none that can be compared.
         """
-        value = self.function(reference, output)
+        value = self.function(reference.copy(), output.copy())  # it may work in place
         try:
             value = float(value)
         except (TypeError, ValueError):
@@ -39,17 +38,18 @@ class Metric(NamedTuple):
                 f"metric {self.name} returned a {type(value).__name__}; return one number"
             ) from None
         if np.isnan(value):
-            raise ValueError(
-                f"metric {self.name} returned NaN; return a number for every output of the model"
-            )
+            if not np.isfinite(reference).all():
+                raise ValueError(
+                    f"metric {self.name} is NaN, as the float model itself returns a NaN or "
+                    "infinity; give a metric that can compare them"
+                )
+            if np.isfinite(output).all():
+                raise ValueError(
+                    f"metric {self.name} returned NaN; return a number for every output of the "
+                    "model"
+                )
+            return -np.inf
         return value
-
-
-def plain(value: Any) -> Any:
-    """Replace an infinite number, for which JSON has no word, by a string that ``float`` reads."""
-    if isinstance(value, float) and math.isinf(value):
-        return "Infinity" if value > 0 else "-Infinity"
-    return value
 
 
 def metric_of(metric: str | Callable[..., Any]) -> Metric:

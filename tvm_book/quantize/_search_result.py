@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -12,9 +11,9 @@ from rich.table import Table
 from rich.text import Text
 from tvm import IRModule
 
+from .._json import json_text
 from .._text import as_text, plural
 from ._front import chosen, front
-from ._metric import plain
 from ._point import COLUMNS, Point, mode_name
 from ._subject import Subject
 from .recipe import Recipe
@@ -89,9 +88,12 @@ class SearchResult:
         from ._pipeline import quantize
 
         mod, dataset = self._subject.mod, self._subject.dataset
+        if point is not None and not isinstance(point, Point):
+            raise TypeError(f"point is a {type(point).__name__}; give one of trials or of front")
         if point is None or point == self.best:
             return self.recipe.apply(mod)
-        return quantize(mod, None, dataset, config=point.config)
+        with self.recipe.pass_context():
+            return quantize(mod, None, dataset, config=point.config)
 
     @property
     def statement(self) -> str:
@@ -135,7 +137,7 @@ class SearchResult:
         ]
 
     def to_json(self, indent: int | None = 2) -> str:
-        """Return everything as JSON (RFC 8259).
+        """Return everything as JSON (RFC 8259); an infinite number is ``"Infinity"``.
 
         Parameters
         ----------
@@ -148,9 +150,9 @@ class SearchResult:
             "max_drop": self.max_drop,
             "satisfied": self.satisfied,
             "interrupted": self.interrupted,
-            "trials": [{key: plain(x) for key, x in row.items()} for row in self.rows()],
+            "trials": self.rows(),
         }
-        return json.dumps(document, indent=indent, ensure_ascii=False, allow_nan=False)
+        return json_text(document, indent)
 
     def plot(self) -> Figure:
         """Draw all trials, and the front: accuracy against the integer share, or the cost.

@@ -9,9 +9,9 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 
-from ._attempts import Attempts, Plan, Spent
+from ._attempts import Attempts, Plan, Spent, Steps
 from ._point import Point
-from .sensitivity import LayerCost
+from ._sensitivity_result import LayerCost
 
 __all__ = ["Strategy"]
 
@@ -53,7 +53,7 @@ class Strategy(Attempts):
 
     # other algorithms: they cost no integers
 
-    def _calibrate(self) -> Iterator[Point]:
+    def _calibrate(self) -> Steps[Plan]:
         """Return the plan with the most accurate calibration: one for all, or one a layer."""
         best = Plan()
         base = self._costs(best, corrected=False)
@@ -70,7 +70,7 @@ class Strategy(Attempts):
 
     def _calibrate_layers(
         self, best: Plan, base: list[LayerCost], by_mode: dict[str, list[LayerCost]]
-    ) -> Iterator[Point]:
+    ) -> Steps[Plan]:
         """Give each layer the algorithm under which it costs least; if that fails, only the first.
 
         Those that gain most come first: they win where layers share a tensor.
@@ -94,7 +94,7 @@ class Strategy(Attempts):
 
     # layers in float
 
-    def _leave_out(self, plan: Plan, costs: list[LayerCost]) -> Iterator[Point]:
+    def _leave_out(self, plan: Plan, costs: list[LayerCost]) -> Steps[Plan | None]:
         """Leave the first layers of two rankings in float: as few of them as are enough.
 
         A layer goes with what follows it up to the next one: to round its result for a sum or a
@@ -119,7 +119,7 @@ class Strategy(Attempts):
         points = [self._seen[self._config(each)] for each in found]
         return max(zip(found, points, strict=True), key=lambda x: x[1].gain)[0] if found else None
 
-    def _leave_out_free(self, plan: Plan, costs: list[LayerCost]) -> Iterator[Point]:
+    def _leave_out_free(self, plan: Plan, costs: list[LayerCost]) -> Steps[Plan]:
         """Leave operators in float that multiply nothing, if they make much of the error."""
         total = sum(cost.noise for cost in costs)
         free = [cost for cost in costs if not cost.operations and cost.noise > NOTABLE * total]
@@ -138,7 +138,7 @@ class Strategy(Attempts):
         floats = {selector for selector, owner in self._owner.items() if owner in owned}
         return plan._replace(floats=plan.floats | floats)
 
-    def _fewest(self, plan: Plan, ranking: list[str], name: str) -> Iterator[Point]:
+    def _fewest(self, plan: Plan, ranking: list[str], name: str) -> Steps[int | None]:
         """Double the number until it is enough, then halve what is between."""
         low, high = 0, 1
         while True:
@@ -155,12 +155,12 @@ class Strategy(Attempts):
             low, high = (low, middle) if fine else (middle, high)
         return high
 
-    def _prefix(self, plan: Plan, ranking: list[str], count: int, name: str) -> Iterator[Point]:
+    def _prefix(self, plan: Plan, ranking: list[str], count: int, name: str) -> Steps[bool]:
         new = self._with(plan, ranking[:count])
         point = yield from self._try(new, f"{name} {count} in float")
         return self._fine(point)
 
-    def _take_back(self, plan: Plan, costs: list[LayerCost]) -> Iterator[Point]:
+    def _take_back(self, plan: Plan, costs: list[LayerCost]) -> Steps[Plan]:
         """Quantize again what need not be in float: several at once, then one by one."""
         weight = self._operations(costs)
         size = max(len(plan.floats) // 2, 1)
@@ -176,7 +176,7 @@ class Strategy(Attempts):
                 return plan
             size = max(size // 2, 1)
 
-    def _recalibrate(self, plan: Plan, costs: list[LayerCost]) -> Iterator[Point]:
+    def _recalibrate(self, plan: Plan, costs: list[LayerCost]) -> Steps[Plan]:
         """Quantize a layer again, calibrated by another algorithm."""
         weight = self._operations(costs)
         for selector in sorted(plan.floats, key=lambda s: (-weight[s], self._order.index(s))):
@@ -189,7 +189,7 @@ class Strategy(Attempts):
                     plan = yield from self._accept(plan, new, note)
         return plan
 
-    def _exchange(self, plan: Plan, costs: list[LayerCost]) -> Iterator[Point]:
+    def _exchange(self, plan: Plan, costs: list[LayerCost]) -> Steps[Plan]:
         """Exchange a layer in float for one or two smaller ones, drawn by their noise."""
         weight, draw = self._operations(costs), random.Random(self._limits.seed)
         noise = {cost.selector: cost.noise for cost in costs}

@@ -4,30 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 import tvm
-from tvm import IRModule, relax
+from tvm import IRModule
 
+from ._dataset import joined
 from ._evaluate import Evaluator
-from ._find_layers import find_layers, is_move, operations
-from ._graph import Graph, op_name
+from ._graph import Graph
+from ._known_ranges import KnownRanges
 from ._metric import Metric
+from ._operations import integer_share
 from ._passes import annotate_passes
 from ._pipeline import finish
 from ._point import Point
 from ._selectors import select
 from ._subject import Subject
-from .calibrate import Grid, SetGrids, Statistics, choose_grids
-from .calibrate._algorithms import algorithm_of
-from .calibrate._collect import activations, observe_pass
-from .calibrate._fingerprint import value_keys
-from .calibrate._grid import SIMULATED
-from .calibrate._modes import calibration_modes, looks_at_data, read_activations
-from .calibrate._ranges import weight_magnitudes
+from .calibrate import Grid, SetGrids, choose_grids
+from .calibrate._modes import looks_at_data, read_activations
 from .config import QConfig
 from .recipe import Recipe
 
@@ -54,8 +51,7 @@ class Trial(NamedTuple):
 class Trials:
     """Quantizes a model under configurations that differ in ``skip`` and calibration only.
 
-    What is the same for all of them is done once: the float form, the statistics of each tensor
-    under each algorithm, the grids of weights.
+    What is the same for all of them is done once: the float form, and the ranges of tensors.
 
     Parameters
     ----------
@@ -75,7 +71,8 @@ class Trials:
     Raises
     ------
     ValueError
-        If the metric of the float model is not finite.
+        If the metric of the float model is not finite; later, if the data to measure on are others
+        than before.
     """
 
     def __init__(
@@ -85,11 +82,11 @@ class Trials:
         modes: Sequence[str],
         cost: Callable[[IRModule], Any] | None = None,
     ):
-        self._subject, self._metric, self._cost, self._modes = subject, metric, cost, list(modes)
-        *prepare, self._annotate = annotate_passes(subject.config)
+        self._subject, self._metric, self._cost = subject, metric, cost
+        *prepare, _ = annotate_passes(subject.config)
         self._prepared = tvm.transform.Sequential(prepare, name="Prepare")(subject.mod)
-        self._limits: dict[tuple[str, str, str | type], Callable[[], tuple[float, float]]] = {}
-        self._magnitudes: dict[tuple[bytes, int | None], np.ndarray] = {}
+        self._ranges = KnownRanges(subject.dataset, modes)
+        self._measured_on: str | None = None
         self.reference = self._outputs(subject.mod)
         self.float_value = metric(self.reference, self.reference)
         if not math.isfinite(self.float_value):
@@ -118,8 +115,8 @@ class Trials:
 
     def grids(self, annotated: IRModule, config: QConfig) -> list[Grid]:
         """Choose the grids as `quantize` would."""
-        limits = self._limits_of(annotated, config)
-        return choose_grids(annotated, config, limits=limits, weigh=self._weigh)
+        limits = self._ranges.of(annotated, config)
+        return choose_grids(annotated, config, limits=limits, weigh=self._ranges.of_weight)
 
     def calibrated(self, config: QConfig) -> IRModule:
         """Return the annotated module with its grids."""
@@ -173,81 +170,23 @@ class Trials:
     def _outputs(self, mod: IRModule) -> np.ndarray:
         graph = Graph(mod["main"])
         run = Evaluator(graph, [graph.output], mod)
-        return np.concatenate([run(batch)[0] for batch in self._subject.evaluation])
+        return joined([run(batch)[0] for batch in self._unchanged()])
 
-    def _weigh(self, weight: np.ndarray, axis: int | None, config: QConfig) -> np.ndarray:
-        content = hashlib.blake2b(weight.tobytes(), digest_size=16)
-        content.update(str(weight.shape).encode())
-        key = content.digest(), axis
-        if key not in self._magnitudes:
-            self._magnitudes[key] = weight_magnitudes(weight, axis, config)
-        return self._magnitudes[key]
-
-    def _limits_of(self, annotated: IRModule, config: QConfig) -> list[tuple[float, float]]:
-        graph = Graph(annotated["main"])
-        keys, calls = value_keys(graph), activations(graph)
-        modes = calibration_modes(graph, config)
-        tensors = [(keys[call.args[0]], str(call.attrs["kind"])) for call in calls]
-        wanted = list(zip(tensors, modes, strict=True))
-        unseen = {
-            tensor: call
-            for (tensor, mode), call in zip(wanted, calls, strict=True)
-            if (*tensor, mode) not in self._limits
-        }
-        if unseen:
-            self._observe(annotated, graph, unseen, config, list(dict.fromkeys(modes)))
-        return [self._limits[(*tensor, mode)]() for tensor, mode in wanted]
-
-    def _observe(
-        self,
-        mod: IRModule,
-        graph: Graph,
-        calls: Mapping[tuple[str, str], relax.Call],
-        config: QConfig,
-        modes: Sequence[str | type],
-    ) -> None:
-        """Look at the data, once for all algorithms."""
-        modes = list(dict.fromkeys([*self._modes, *modes]))
-        pairs = [(tensor, mode) for tensor in calls for mode in modes]
-        algorithms = [algorithm_of(mode) for mode in modes]
-        batches, passes = self._subject.dataset, max(each.passes for each in algorithms)
-        count = batches.count() if any(each.needs_count for each in algorithms) else None
-        watched = [calls[tensor] for tensor, _ in pairs]
-        seen = Statistics(watched, config, batches=count, modes=[mode for _, mode in pairs])
-        for _ in range(passes):
-            # without a bar of its own: the one of the search is shown
-            seen = observe_pass(mod, graph, watched, config, batches, seen, patience=math.inf)
-        for index, (tensor, mode) in enumerate(pairs):
-            self._limits[(*tensor, mode)] = _once(seen, index)
-
-
-def _once(statistics: Statistics, index: int) -> Callable[[], tuple[float, float]]:
-    """Search for a range when it is asked for first: some algorithms take long."""
-    found: list[tuple[float, float]] = []
-
-    def limit() -> tuple[float, float]:
-        if not found:
-            found.append(statistics.limit(index))
-        return found[0]
-
-    return limit
-
-
-def integer_share(graph: Graph) -> float:
-    """Share of an annotated model's multiplications whose both operands are rounded."""
-    counts = {var: operations(graph.bindings[var]) for var in graph.post_order()}
-    rounded = (layer.var for layer in find_layers(graph) if _is_integer(graph, layer.var))
-    return sum(counts[var] for var in rounded) / max(sum(counts.values()), 1)
-
-
-def _is_integer(graph: Graph, var: relax.Var) -> bool:
-    """Whether a layer's second operand, its weight or another activation, is rounded."""
-    if not operations(graph.bindings[var]):
-        return False
-    source = graph.bindings[var].args[1]
-    while is_move(graph.bindings.get(source)):
-        source = graph.bindings[source].args[0]
-    return op_name(graph.bindings.get(source)) == SIMULATED
+    def _unchanged(self) -> Iterator[Mapping[str, np.ndarray]]:
+        """Yield the batches to measure on; raise if they turn out to be others than before."""
+        digest = hashlib.blake2b(digest_size=16)
+        for batch in self._subject.evaluation:
+            for x in batch.values():
+                digest.update(x.tobytes())
+            yield batch
+        found = digest.hexdigest()
+        if self._measured_on not in (None, found):
+            raise ValueError(
+                "the data to measure on are not the same each time they are gone through, and "
+                "outputs of different samples cannot be compared: do not shuffle them, or give a "
+                "list of batches"
+            )
+        self._measured_on = found
 
 
 def _number(value: Any) -> float:

@@ -9,7 +9,7 @@ import numpy as np
 from tvm import IRModule
 
 from .._signature import bind_params, signature
-from ._dataset import check_dataset
+from ._dataset import check_dataset, joined
 from ._graph import Graph
 
 __all__ = ["evaluate"]
@@ -35,7 +35,7 @@ def evaluate(
     Returns
     -------
     numpy.ndarray
-        The results of all batches, joined along axis 0.
+        The results of all batches, joined along axis 0; of numbers, an array of them.
 
     Raises
     ------
@@ -67,4 +67,4 @@ def evaluate(
             f"main returns a tuple of {len(outputs[0])} values; compile the module to run it: "
             "tvm_book.compile(mod)"
         )
-    return np.concatenate(outputs)
+    return joined(outputs)

@@ -18,11 +18,11 @@ from .._signature import signature
 from ._agreement import Agreement
 from ._dataset import batch_size, check_dataset
 from ._evaluate import Evaluator
-from ._find_layers import operations
 from ._float_walk import FloatWalk
 from ._graph import operands
 from ._layer_error import LayerError, LayerErrors
 from ._observed import Observed
+from ._operations import operations
 from .recipe import Recipe
 
 __all__ = ["layer_errors"]
@@ -126,11 +126,16 @@ def layer_errors(
     ]
     return LayerErrors(
         tuple(layers),
-        min((agreement.sqnr_db for agreement in outputs), default=np.inf),
-        min((agreement.cosine for agreement in outputs), default=1.0),
+        _worst([agreement.sqnr_db for agreement in outputs], np.inf),
+        _worst([agreement.cosine for agreement in outputs], 1.0),
         walk.reach.outputs,
         samples,
     )
+
+
+def _worst(values: list[float], best: float) -> float:
+    """Return the smallest number, NaN if one of them is: min() may lose it."""
+    return float(np.min(values, initial=best))
 
 
 class _Found(NamedTuple):

@@ -121,11 +121,13 @@ def search(
         seconds = _real("seconds", seconds)
     if cost is not None and not callable(cost):
         raise TypeError(f"cost is a {type(cost).__name__}; give a function of the quantized module")
-    for mode in (calibrate,) if isinstance(calibrate, str) else calibrate:
+    modes = [calibrate] if isinstance(calibrate, str) else list(calibrate)
+    for mode in modes:
         if mode not in ALGORITHMS:
             raise ValueError(f"calibrate has {mode!r}; there are {', '.join(ALGORITHMS)}")
-    modes = [calibrate] if isinstance(calibrate, str) else list(calibrate)
-    limits = Limits(max_drop, int(budget), seconds, seed)
+    if isinstance(seed, bool) or not isinstance(seed, numbers.Integral):
+        raise TypeError(f"seed is {seed!r}; give a whole number")
+    limits = Limits(max_drop, int(budget), seconds, int(seed))
     trials = Trials(subject, measure, modes, cost)
     strategy = Strategy(trials, subject, modes, limits)
     interrupted = False

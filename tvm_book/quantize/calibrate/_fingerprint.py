@@ -52,7 +52,7 @@ def fingerprint(graph: Graph) -> str:
 
 
 def value_keys(graph: Graph) -> dict[relax.Expr, str]:
-    """Return a key for the float value of each variable: equal keys mean equal values.
+    """Return a key for each float value, constants too: equal keys mean equal values.
 
     Markers, and roundings without a grid, hand on the value that they read. So the keys of a
     model's tensors are the same however it was annotated.
@@ -64,30 +64,35 @@ def value_keys(graph: Graph) -> dict[relax.Expr, str]:
 
     Returns
     -------
-    dict from tvm.relax.Var to str
+    dict from tvm.relax.Var or constant to str
         Parameters are known by their number.
     """
-    keys = {param: f"p{number} {param.ty}" for number, param in enumerate(graph.params)}
+    keys: dict[relax.Expr, str] = {
+        param: f"p{number} {param.ty}" for number, param in enumerate(graph.params)
+    }
+
+    def key(leaf: relax.Expr) -> str:
+        if leaf not in keys:  # it is a constant
+            digest = hashlib.blake2b(digest_size=16)
+            _add_constant(digest, leaf)
+            keys[leaf] = digest.hexdigest()
+        return keys[leaf]
+
     for var in graph.post_order():
-        source = _behind_markers(graph, var)
+        source = graph.behind(var, _is_marker)
         if source != var:
-            keys.update({var: keys[source]} if source in keys else {})  # else of a constant
+            keys[var] = key(source)
             continue
         expr = graph.bindings[var]
         digest = hashlib.blake2b(_about(expr, var).encode(), digest_size=16)
-        for leaf in (_behind_markers(graph, leaf) for leaf in operands(expr)):
-            if leaf in keys:
-                digest.update(f"\n{keys[leaf]}".encode())
-            else:
-                _add_constant(digest, leaf)
+        for leaf in (graph.behind(leaf, _is_marker) for leaf in operands(expr)):
+            digest.update(f"\n{key(leaf)}".encode())
         keys[var] = digest.hexdigest()
     return keys
 
 
-def _behind_markers(graph: Graph, leaf: relax.Expr) -> relax.Expr:
-    while op_name(graph.bindings.get(leaf)).startswith(_MARKERS):
-        leaf = graph.bindings[leaf].args[0]
-    return leaf
+def _is_marker(expr: Any) -> bool:
+    return op_name(expr).startswith(_MARKERS)
 
 
 def _about(expr: relax.Expr, var: relax.Var | None) -> str:
