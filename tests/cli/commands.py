@@ -13,6 +13,7 @@ from tvm_book.cli import main
 
 SHAPE = (3, 8, 8)
 CALIBRATION = ("--calibration", "data.npz", "-o", "out")
+FILES = ["model.so", "recipe.safetensors", "report.json"]  # what quantize writes
 
 
 def samples(count, seed=0):
@@ -66,3 +67,8 @@ def process(*args, folder=None, **options):
     """Run a command in a process of its own."""
     options = {"capture_output": True, "text": True, "timeout": 300} | options
     return subprocess.run(command(*args), cwd=folder, **options)
+
+
+def names(folder):
+    """What is in a folder."""
+    return sorted(path.name for path in folder.iterdir())

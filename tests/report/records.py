@@ -3,6 +3,7 @@
 import numpy as np
 
 from tvm_book.quantize._layer_error import LayerError, LayerErrors, Operand
+from tvm_book.report import LayerReport
 
 
 def tensor(kind="input", **changes):
@@ -66,3 +67,16 @@ def residual():
         ),
         layer("fc", op="matmul", shape=(1, 10), isolated_sqnr_db=float("inf"), reads=(3,)),
     )
+
+
+def findings(*layers, **options):
+    """Return what is said of a model."""
+    return LayerReport(record(*layers, **options)).explain()
+
+
+def only(*operands, **changes):
+    """Return what is said of a layer that reads these."""
+    return findings(layer("conv", *operands, **changes))
+
+
+ONE_LARGE = np.array([80.0, 10.0, 10.0, 9.0, 11.0])  # magnitudes of channels

@@ -41,7 +41,13 @@ EXAMPLES = (
 @click.argument("models", type=FILE, nargs=-1, required=True, metavar="MODEL...")
 @_options.data(required=False, several=False)
 @click.option("--random", is_flag=True, help="Run on random numbers; the default without --data.")
-@click.option("--rounds", type=click.IntRange(min=1), default=20, show_default=True)
+@click.option(
+    "--rounds",
+    type=click.IntRange(min=1),
+    default=20,
+    show_default=True,
+    help="Turns that each model gets.",
+)
 @click.option("--profile", is_flag=True, help="Show the time of each kernel as well.")
 @_options.batch_size
 @_options.shape
