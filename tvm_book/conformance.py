@@ -21,7 +21,7 @@ from ._signature import bind_params
 from .frontend import from_pytorch
 from .quantize import QConfig, ops, qconfig
 from .quantize._graph import Graph, Rebuilder, op_name
-from .quantize._passes import annotate_passes, realize_passes
+from .quantize._passes import annotate_passes, integer_passes
 from .quantize._pipeline import quantize
 from .quantize.calibrate import Grid, SetGrids
 from .quantize.calibrate._grid import simulated
@@ -137,7 +137,8 @@ def _with_grids(mod: IRModule, config: QConfig, grids: list[Grid]) -> IRModule:
     annotated = tvm.transform.Sequential(annotate_passes(config))(mod)
     if not simulated(Graph(annotated["main"])):
         return mod
-    return tvm.transform.Sequential(realize_passes(config, SetGrids.as_pass(grids)))(annotated)
+    passes = [SetGrids.as_pass(grids), *integer_passes(config)]
+    return tvm.transform.Sequential(passes)(annotated)
 
 
 def comparable(case: GoldenCase) -> list[str]:

@@ -9,7 +9,7 @@ from tvm import relax
 
 from ._graph import Graph, module_path, op_name, operands
 from ._layers import LAYERS
-from .calibrate._grid import SIMULATED
+from .calibrate._modes import MARKERS, SIMULATED
 from .rules.affine.shape import MOVES
 
 __all__ = ["Layer", "Reach", "find_layers", "is_move"]
@@ -78,7 +78,7 @@ def _roundings(graph: Graph, var: relax.Var) -> tuple[relax.Var, ...]:
 def is_move(expr: relax.Expr) -> bool:
     """Whether an operator hands on elements of its first operand as they are: it rounds nothing."""
     name = op_name(expr)
-    return name in _MOVES or name.startswith("relax.annotation.")
+    return name in _MOVES or name.startswith(MARKERS)
 
 
 _MOVES = {
@@ -98,6 +98,11 @@ class Reach:
     ----------
     graph : Graph
     layers : sequence of Layer
+
+    Attributes
+    ----------
+    outputs : tuple of int
+        Numbers of the layers whose results reach what ``main`` returns, -1 for inputs.
     """
 
     def __init__(self, graph: Graph, layers: list[Layer]):
@@ -115,10 +120,6 @@ class Reach:
     def reads(self, layer: Layer) -> tuple[int, ...]:
         """Numbers of the layers that a layer reads, -1 for inputs."""
         return self._reads[layer.var]
-
-    def makers(self, leaf: relax.Expr) -> tuple[int, ...]:
-        """Numbers of the layers that make a value."""
-        return tuple(sorted(self._found.get(leaf, ())))
 
     def _union(self, expr: relax.Expr) -> frozenset[int]:
         parts = (self._found.get(leaf, frozenset()) for leaf in operands(expr))

@@ -111,7 +111,8 @@ class LayerErrors:
     output_sqnr_db, output_cosine : float
         Of what ``main`` returns; of several outputs, the worst.
     outputs : tuple of int
-        Positions of the layers whose results reach the output without another layer between.
+        Positions of the layers whose results reach the output without another layer between; -1
+        stands for an input of the model.
     samples : int
         How many were looked at.
     """

@@ -19,7 +19,7 @@ from .realize import Realize
 from .schemes import scheme_for
 from .simulate import Simulate
 
-__all__ = ["annotate_passes", "correction_passes", "integer_passes", "realize_passes"]
+__all__ = ["annotate_passes", "correction_passes", "integer_passes"]
 
 
 def annotate_passes(config: QConfig) -> list[tvm.transform.Pass]:
@@ -59,15 +59,3 @@ def integer_passes(config: QConfig) -> list[tvm.transform.Pass]:
     if config.partition_conversions != "disabled":
         passes.append(PartitionConversions(config))
     return passes
-
-
-def realize_passes(
-    config: QConfig,
-    calibrate: tvm.transform.Pass,
-    batches: Iterable[Mapping[str, Any]] | None = None,
-) -> list[tvm.transform.Pass]:
-    """Return the passes from an annotated module to the result; the first one sets the grids.
-
-    Weights are compensated and biases corrected only if there are calibration batches to do so.
-    """
-    return [calibrate, *correction_passes(config, batches), *integer_passes(config)]

@@ -8,10 +8,9 @@ from typing import Any
 from tvm import relax
 
 from .._graph import Graph, op_name, operands, to_numpy
+from ._modes import MARKERS, SIMULATED
 
 __all__ = ["fingerprint", "value_keys"]
-
-_MARKERS = ("relax.annotation.", "relax.qnn.simulated_quantize")
 
 
 def fingerprint(graph: Graph) -> str:
@@ -92,7 +91,7 @@ def value_keys(graph: Graph) -> dict[relax.Expr, str]:
 
 
 def _is_marker(expr: Any) -> bool:
-    return op_name(expr).startswith(_MARKERS)
+    return op_name(expr).startswith((MARKERS, SIMULATED))
 
 
 def _about(expr: relax.Expr, var: relax.Var | None) -> str:

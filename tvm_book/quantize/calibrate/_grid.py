@@ -13,12 +13,11 @@ from .. import ops
 from .._graph import Graph, Rebuilder, module_path, op_name, operands, to_numpy
 from ..config import QConfig
 from ._collect import collect
+from ._modes import SIMULATED
 from ._ranges import make_grid, weight_magnitudes
 from ._statistics import Statistics
 
 __all__ = ["Calibrate", "Grid", "SetGrids", "choose_grids", "list_grids", "simulated"]
-
-SIMULATED = "relax.qnn.simulated_quantize"
 
 
 class Grid(NamedTuple):

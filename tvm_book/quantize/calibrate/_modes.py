@@ -11,9 +11,17 @@ from .._selectors import select
 from ..config import QConfig
 from ._algorithms import algorithm_of
 
-__all__ = ["activation_vars", "calibration_modes", "looks_at_data", "read_activations"]
+__all__ = [
+    "MARKERS",
+    "SIMULATED",
+    "activation_vars",
+    "calibration_modes",
+    "looks_at_data",
+    "read_activations",
+]
 
-SIMULATED, MARKERS = "relax.qnn.simulated_quantize", "relax.annotation."
+SIMULATED = "relax.qnn.simulated_quantize"
+MARKERS = "relax.annotation."  # how their names begin: they hand on what they read
 # Beside those that run on integers as they are: what leaves the steps of a grid where they are.
 PASSED_ON = ("relax.nn.relu", "relax.clip", "relax.nn.pad")
 
