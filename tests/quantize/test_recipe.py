@@ -16,6 +16,7 @@ from safetensors.numpy import save
 from torch import nn
 
 from tvm_book import quantize
+from tvm_book._signature import bind_params
 from tvm_book.frontend import from_pytorch
 from tvm_book.quantize import QConfig, Recipe, Rule
 from tvm_book.quantize import rules as rule_helpers
@@ -80,6 +81,39 @@ def test_a_saved_recipe_makes_the_same_module(options, opt_level, tmp_path):
     assert loaded.config == recipe.config
     assert loaded.to_bytes() == recipe.to_bytes()
     assert Recipe.of(loaded.apply(mod, params)).to_bytes() == recipe.to_bytes()
+
+
+class TwoByTwo(nn.Module):
+    """Two inputs of one shape, and a tuple of two results, one of which is read on."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.left, self.right = nn.Linear(4, 4), nn.Linear(4, 4)
+
+    def forward(self, x, y):
+        z = self.left(x) - self.right(y)
+        return z, self.right(torch.relu(z))
+
+
+def test_parameters_may_be_given_or_bound_and_inputs_renamed():
+    def imported(names):
+        return from_pytorch(TwoByTwo().eval(), [(name, (2, 4)) for name in names])
+
+    mod, params = imported("xy")
+    rng = np.random.default_rng(0)
+    batch = {name: rng.standard_normal((2, 4)).astype("float32") for name in "xy"}
+    bound = bind_params(mod, params)
+    for config in (QConfig(preset="accurate"), QConfig(skip_dense_layer=False)):
+        qmod = quantize.quantize(mod, params, [batch], config)
+        assert tvm_ffi.structural_equal(quantize.quantize(bound, None, [batch], config), qmod)
+        recipe = Recipe.from_bytes(Recipe.of(qmod).to_bytes())
+        assert tvm_ffi.structural_equal(recipe.apply(bound), qmod)
+        shuffled = dict(reversed(params.items()))
+        assert tvm_ffi.structural_equal(recipe.apply(mod, shuffled), qmod)
+        renamed = recipe.apply(*imported("ab"))
+        assert [param.name for param in renamed["main"].params] == ["a", "b"]
+        assert tvm_ffi.structural_equal(renamed, qmod, map_free_vars=True)
 
 
 def test_the_data_decide_the_recipe_only():
