@@ -9,10 +9,10 @@ from typing import NamedTuple, TypeVar
 
 from ._alone import Alone
 from ._find_layers import Reach
+from ._front import best_of
 from ._layer_costs import layer_costs
 from ._metric import metric_of
 from ._point import Point
-from ._search_result import best_of
 from ._sensitivity_result import LayerCost
 from ._subject import Subject
 from ._trials import Trials

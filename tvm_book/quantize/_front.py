@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import TYPE_CHECKING
 
-__all__ = ["chosen", "front"]
+if TYPE_CHECKING:
+    from ._point import Point
 
-Item = TypeVar("Item")
+__all__ = ["best_of", "chosen", "front", "front_of"]
 
 
 def front(points: Sequence[tuple[float, float]]) -> list[int]:
@@ -55,3 +56,20 @@ def chosen(points: Sequence[tuple[float, float]], least: float) -> int:
     if fine:
         return max(fine, key=lambda i: (points[i][1], points[i][0], -i))
     return max(range(len(points)), key=lambda i: (*points[i], -i))
+
+
+def front_of(points: Sequence[Point]) -> list[int]:
+    """Return the positions on the front of value and gain, the largest gain first."""
+    order = _shortest_first(points)
+    return [order[i] for i in front([(points[i].value, points[i].gain) for i in order])]
+
+
+def best_of(points: Sequence[Point], max_drop: float) -> int:
+    """Return the position of the best point."""
+    order = _shortest_first(points)
+    return order[chosen([(-points[i].drop, points[i].gain) for i in order], -max_drop)]
+
+
+def _shortest_first(points: Sequence[Point]) -> list[int]:
+    """Order points so that of equal ones the one with the shortest ``skip`` comes first."""
+    return sorted(range(len(points)), key=lambda i: (len(points[i].config.skip), i))

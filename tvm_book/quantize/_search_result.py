@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ from tvm import IRModule
 
 from .._json import json_text
 from .._text import as_text, plural
-from ._front import chosen, front
+from ._front import best_of, front_of
 from ._point import COLUMNS, Point, mode_name
 from ._subject import Subject
 from .recipe import Recipe
@@ -21,7 +21,7 @@ from .recipe import Recipe
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["SearchResult", "best_of"]
+__all__ = ["SearchResult"]
 
 
 @dataclass(frozen=True, repr=False)
@@ -55,9 +55,7 @@ class SearchResult:
     @property
     def front(self) -> tuple[Point, ...]:
         """The points that no other one beats, the largest integer share (least cost) first."""
-        order = [self.trials[index] for index in _shortest_first(self.trials)]
-        found = front([(point.value, point.gain) for point in order])
-        return tuple(order[index] for index in found)
+        return tuple(self.trials[index] for index in front_of(self.trials))
 
     @property
     def best(self) -> Point:
@@ -217,14 +215,3 @@ class SearchResult:
             {heading: text(point) for heading, text, _ in self._columns()} for point in self.front
         ]
         return f"<p>{html.escape(self.statement)}</p>{table(rows)._repr_html_()}"
-
-
-def best_of(points: Sequence[Point], max_drop: float) -> int:
-    """Return the position of the best point."""
-    order = _shortest_first(points)
-    return order[chosen([(-points[i].drop, points[i].gain) for i in order], -max_drop)]
-
-
-def _shortest_first(points: Sequence[Point]) -> list[int]:
-    """Order points so that of equal ones the one with the shortest ``skip`` comes first."""
-    return sorted(range(len(points)), key=lambda i: (len(points[i].config.skip), i))

@@ -62,7 +62,8 @@ def search(
     config : QConfig, optional
         Where to start; instead of the `current_qconfig`. What it leaves in float stays in float.
     evaluation : iterable of mappings from input name to array, optional
-        To measure on, best other data than ``dataset``, which it is by default.
+        To measure on, best other data than ``dataset``, which it is by default. Gone through for
+        each trial, and the same each time: not shuffled.
     cost : callable (quantized module) -> float, optional
         Of which less is better, instead of the share of multiplications in integers: a measured
         latency, for example.
@@ -83,8 +84,8 @@ def search(
     Raises
     ------
     TypeError, ValueError
-        As `sensitivity` does; if an option is wrong; or if the metric of the float model itself is
-        not finite, as that of ``"sqnr_db"``.
+        As `sensitivity` does; if an option is wrong; if the data to measure on change; or if the
+        metric of the float model itself is not finite, as that of ``"sqnr_db"``.
 
     Examples
     --------
