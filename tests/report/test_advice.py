@@ -98,6 +98,11 @@ SENTENCES = {
         "look at the data, and at what comes before conv: its error means nothing as long as its "
         "input says nothing",
     ),
+    "not_finite": (
+        [tensor("weight", minimum=-np.inf)],
+        "its weight is not finite in float: its values end at -inf and 12.5",
+        "look at the data and at the float model: what overflows in float32 cannot be quantized",
+    ),
     "never_calibrated": (
         [tensor(calibrated=False)],
         "1 grid was not chosen from data: that of its input from relu ends at -12.8 and 12.7, the "
@@ -113,6 +118,19 @@ def test_sentences(case):
     found = only(*operands)
     (finding,) = [f for f in found if f.kind == case.split(" ")[0]]
     assert (finding.sentence, finding.advice) == (sentence, advice)
+
+
+def test_beside_infinities_and_nan_nothing_else_is_said():
+    """Of other rules, the channel would dominate, the range be clipped, and few steps be used."""
+    channels = np.array([np.inf, 0.01, 0.0, 1.0])
+    wrong = {"saturated": 0.5, "used": 0.1, "channels": channels, "calibrated": False}
+    for ends in ((-1.0, np.inf), (np.nan, np.nan), (np.inf, np.inf)):
+        operand = tensor(minimum=ends[0], maximum=ends[1], **wrong)
+        (found,) = only(operand, isolated_sqnr_db=np.nan, accumulated_sqnr_db=np.nan)
+        assert (found.kind, found.severity) == ("not_finite", "high")
+    assert found.sentence == (
+        "its input from relu is not finite in float: its values end at inf and inf"
+    )
 
 
 def test_grids_of_a_layer_that_were_not_chosen_are_one_finding():

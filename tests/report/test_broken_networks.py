@@ -147,6 +147,15 @@ def test_sums_that_come_near_the_end_of_int32(depth, severity):
     assert made.explain()[0].kind == "near_overflow"
 
 
+def test_a_model_that_overflows_in_float():
+    model = two()
+    model.first.weight[:] *= 1e37
+    made = report(model, samples(scale=1e3), calibration=samples(scale=1e-20))
+    (cause,) = made.explain().of("second")
+    assert (cause.kind, cause.severity) == ("not_finite", "high")
+    assert cause.sentence.endswith("is not finite in float: its values end at 0 and inf")
+
+
 def test_an_error_is_followed_to_where_it_is_made():
     model = two()
     model.first.weight *= 0.02  # what the second one reads fits its grid

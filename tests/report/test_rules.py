@@ -113,6 +113,18 @@ CASES = {
         [tensor(calibrated=False, saturated=0.02), tensor(calibrated=False, used=0.2)],
         {},
     ),
+    "not_finite": (
+        [tensor(maximum=math.inf, channels=np.array([math.inf, 1, 1, 1]))],
+        {},
+        [tensor(maximum=3e38)],
+        {},
+    ),
+    "not_finite, a result": (
+        [],
+        {"isolated_sqnr_db": 41.0, "accumulated_sqnr_db": math.nan},
+        [],
+        {"isolated_sqnr_db": -math.inf, "accumulated_sqnr_db": math.inf},
+    ),
     "near_overflow": ([], {"accumulator": 0.5}, [], {"accumulator": 0.499}),
     "near_overflow, wrapped": ([], {"accumulator": 1.2}, [], {"accumulator": math.nan}),
     "made_here": (
@@ -175,6 +187,7 @@ def test_the_most_important_comes_first():
         ("worse", "clipped", "high"),
         ("worse", "few_steps", "high"),
         ("bad", "clipped", "high"),
+        ("unknown", "not_finite", "high"),
         ("medium", "clipped", "medium"),
         ("harmless", "clipped", "low"),
         ("unknown", "clipped", "low"),

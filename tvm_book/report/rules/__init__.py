@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 
 from ...quantize._layer_error import LayerError, LayerErrors
 from ._channels import dead_channel, dominating_channel, lost_channel
+from ._finite import not_finite
 from ._ranges import clipped, constant_input, few_steps, never_calibrated
 from ._results import inherited, made_here, near_overflow
 from ._words import Hint
@@ -18,6 +19,7 @@ __all__ = ["RULES", "Hint"]
 
 # Key of the findings, and who makes them; findings of one weight and layer keep this order.
 RULES: tuple[tuple[str, Callable[[LayerError, LayerErrors], Iterator[Hint]]], ...] = (
+    ("not_finite", not_finite),
     ("constant_input", constant_input),
     ("near_overflow", near_overflow),
     ("clipped", clipped),

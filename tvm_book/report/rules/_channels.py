@@ -8,7 +8,7 @@ import numpy as np
 
 from ..._text import plural
 from ...quantize._layer_error import LayerError, LayerErrors, Operand
-from ._words import Hint, are, channels_text, what
+from ._words import Hint, are, channels_text, finite_operands, what
 
 __all__ = ["dead_channel", "dominating_channel", "lost_channel"]
 
@@ -19,7 +19,7 @@ CHANNELS = 4  # of fewer, none is in the middle
 
 def dominating_channel(layer: LayerError, errors: LayerErrors) -> Iterator[Hint]:
     """Find a channel so large that it leaves the others few steps of the common grid."""
-    for operand in layer.operands:
+    for operand in finite_operands(layer):
         alive = operand.channels[operand.channels > 0]
         if np.size(operand.scale) > 1 or len(alive) < CHANNELS:
             continue
@@ -50,7 +50,7 @@ def _even_out(layer: LayerError, operand: Operand) -> str:
 
 def lost_channel(layer: LayerError, errors: LayerErrors) -> Iterator[Hint]:
     """Find channels so small that all their values round to zero."""
-    for operand in layer.operands:
+    for operand in finite_operands(layer):
         scale = np.reshape(operand.scale, -1)
         if scale.size not in (1, operand.channels.size):
             continue
@@ -66,7 +66,7 @@ def lost_channel(layer: LayerError, errors: LayerErrors) -> Iterator[Hint]:
 
 def dead_channel(layer: LayerError, errors: LayerErrors) -> Iterator[Hint]:
     """Find channels that hold nothing but zeros."""
-    for operand in layer.operands:
+    for operand in finite_operands(layer):
         dead = np.flatnonzero(operand.channels == 0)
         if 0 < len(dead) < len(operand.channels):
             advice = "train or prune the model: no option changes a channel that is 0"

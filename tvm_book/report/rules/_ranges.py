@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from ..._text import plural
 from ...quantize._layer_error import LayerError, LayerErrors, Operand
 from .._columns import share_text
-from ._words import CALIBRATE, Hint, ends, is_constant, largest, power2, what
+from ._words import CALIBRATE, Hint, ends, finite_operands, is_constant, largest, power2, what
 
 __all__ = ["clipped", "constant_input", "few_steps", "never_calibrated"]
 
@@ -20,7 +20,7 @@ COARSE = 16  # with fewer steps a share says little
 
 def clipped(layer: LayerError, errors: LayerErrors) -> Iterator[Hint]:
     """Find many values beyond the ends of the grid."""
-    for operand in layer.operands:
+    for operand in finite_operands(layer):
         if operand.saturated > CLIPPED:
             yield Hint(
                 f"{share_text(operand.saturated)} of {what(operand)} is clipped: the grid ends at "
@@ -42,7 +42,7 @@ def _widen(layer: LayerError, operand: Operand) -> str:
 
 def few_steps(layer: LayerError, errors: LayerErrors) -> Iterator[Hint]:
     """Find a grid that is much wider than the values."""
-    for operand in layer.operands:
+    for operand in finite_operands(layer):
         steps = operand.high - operand.low + 1
         if _uses_few(operand):
             yield Hint(
@@ -71,7 +71,7 @@ def _narrow(layer: LayerError, operand: Operand) -> str:
 
 def constant_input(layer: LayerError, errors: LayerErrors) -> Iterator[Hint]:
     """Find a tensor that should depend on the data and does not."""
-    for operand in layer.operands:
+    for operand in finite_operands(layer):
         if operand.kind != "weight" and operand.source != "const" and is_constant(operand):
             yield Hint(
                 f"{what(operand)} is {operand.minimum:.4g} in every place of "
@@ -84,7 +84,7 @@ def constant_input(layer: LayerError, errors: LayerErrors) -> Iterator[Hint]:
 
 def never_calibrated(layer: LayerError, errors: LayerErrors) -> Iterator[Hint]:
     """Find a grid that is a constant, which nobody compared with data."""
-    unknown = [x for x in layer.operands if x.kind != "weight" and not x.calibrated]
+    unknown = [x for x in finite_operands(layer) if x.kind != "weight" and not x.calibrated]
     constant = [x for x in unknown if x.saturated <= CLIPPED and not _uses_few(x)]  # said already
     if constant:
         first = constant[0]

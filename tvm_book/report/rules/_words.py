@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...quantize._layer_error import Operand
+from ...quantize._layer_error import LayerError, Operand
 
 __all__ = [
     "CALIBRATE",
@@ -15,7 +15,9 @@ __all__ = [
     "are",
     "channels_text",
     "ends",
+    "finite_operands",
     "is_constant",
+    "is_finite",
     "largest",
     "power2",
     "what",
@@ -31,6 +33,15 @@ class Hint(NamedTuple):
     sentence: str
     advice: str
     severity: str = ""
+
+
+def is_finite(operand: Operand) -> bool:
+    return math.isfinite(operand.minimum) and math.isfinite(operand.maximum)
+
+
+def finite_operands(layer: LayerError) -> list[Operand]:
+    """Return the operands of which more can be said than that they are not finite."""
+    return [operand for operand in layer.operands if is_finite(operand)]
 
 
 def is_constant(operand: Operand) -> bool:
