@@ -6,7 +6,7 @@ import torch
 import tvm
 
 from tvm_book._tensors import TensorSpec
-from tvm_book.quantize._dataset import Batches, check_dataset
+from tvm_book.quantize._dataset import Batches, batches_of, check_dataset
 
 INPUTS = [TensorSpec("x", (2,), "float32"), TensorSpec("n", (1,), "int64")]
 BATCH = {"x": np.array([1, 2], "float32"), "n": np.array([3])}
@@ -71,9 +71,9 @@ def test_errors_call_a_dataset_as_its_caller_does():
         (iter([3]), "batch 0 of evaluation is a int"),
     ]:
         with pytest.raises((ValueError, TypeError), match=message):
-            list(check_dataset(dataset, INPUTS, "search", "evaluation").repeatable())
+            list(batches_of(dataset, INPUTS, "evaluation").repeatable())
     with pytest.raises(TypeError, match="evaluation is a int; give a list"):
-        check_dataset(3, INPUTS, "search", "evaluation")
+        batches_of(3, INPUTS, "evaluation")
 
 
 def test_checked_batches_are_a_dataset():

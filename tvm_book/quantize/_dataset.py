@@ -10,7 +10,7 @@ import numpy as np
 
 from .._tensors import TensorSpec, to_tensor
 
-__all__ = ["Batches", "batch_size", "check_dataset", "joined"]
+__all__ = ["Batches", "batch_size", "batches_of", "check_dataset", "joined"]
 
 
 class Batches:
@@ -81,13 +81,29 @@ def joined(outputs: Sequence[np.ndarray]) -> np.ndarray:
     return np.concatenate([np.atleast_1d(output) for output in outputs])
 
 
-def check_dataset(
-    dataset: Iterable[Mapping[str, Any]] | None,
-    inputs: Sequence[TensorSpec],
-    mode: str,
-    name: str = "dataset",
+def batches_of(
+    dataset: Iterable[Mapping[str, Any]], inputs: Sequence[TensorSpec], name: str = "dataset"
 ) -> Batches:
-    """Return the batches of a dataset, or say that there are none.
+    """Return the batches of a dataset, which errors call ``name``.
+
+    Raises
+    ------
+    TypeError
+        If it is no iterable of batches.
+    """
+    if isinstance(dataset, Batches):
+        return dataset
+    if isinstance(dataset, Mapping) or not isinstance(dataset, Iterable):
+        raise TypeError(
+            f"{name} is a {type(dataset).__name__}; give a list of batches, each {_example(inputs)}"
+        )
+    return Batches(dataset, inputs, name)
+
+
+def check_dataset(
+    dataset: Iterable[Mapping[str, Any]] | None, inputs: Sequence[TensorSpec], mode: str
+) -> Batches:
+    """Return the batches of a calibration dataset, or say that there are none.
 
     Parameters
     ----------
@@ -96,8 +112,6 @@ def check_dataset(
         Of ``main``.
     mode : str
         The ``calibrate_mode`` that asks.
-    name : str, optional
-        What errors call the dataset: the caller's name of the argument.
 
     Returns
     -------
@@ -113,13 +127,7 @@ def check_dataset(
             f"calibrate_mode={mode!r} needs calibration data: pass dataset=[{{name: array}}, ...], "
             "or use calibrate_mode='global_scale'"
         )
-    if isinstance(dataset, Batches):
-        return dataset
-    if isinstance(dataset, Mapping) or not isinstance(dataset, Iterable):
-        raise TypeError(
-            f"{name} is a {type(dataset).__name__}; give a list of batches, each {_example(inputs)}"
-        )
-    return Batches(dataset, inputs, name)
+    return batches_of(dataset, inputs)
 
 
 def _example(inputs: Sequence[TensorSpec]) -> str:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from tvm import IRModule, relax
 
 from .._signature import bind_params, signature
-from ._dataset import Batches, check_dataset
+from ._dataset import Batches, batches_of
 from .config import QConfig, current_qconfig
 from .qdq import has_grids
 
@@ -69,8 +69,8 @@ def check_subject(
             f"main returns a tuple, and {caller} compares one tensor: give it a model that returns "
             "the output that matters"
         )
-    batches = check_dataset(dataset, inputs, caller).repeatable()
+    batches = batches_of(dataset, inputs).repeatable()
     if evaluation is None or evaluation is dataset:
         return Subject(mod, config, batches, batches)
-    measured = check_dataset(evaluation, inputs, caller, "evaluation").repeatable()
+    measured = batches_of(evaluation, inputs, "evaluation").repeatable()
     return Subject(mod, config, batches, measured)

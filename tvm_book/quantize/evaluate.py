@@ -9,7 +9,7 @@ import numpy as np
 from tvm import IRModule
 
 from .._signature import bind_params, signature
-from ._dataset import check_dataset, joined
+from ._dataset import batches_of, joined
 from ._graph import Graph
 
 __all__ = ["evaluate"]
@@ -58,7 +58,7 @@ def evaluate(
     if dataset is None:
         raise ValueError("pass dataset=[{name: array}, ...]: the batches to compute on")
     mod = bind_params(mod, params)
-    batches = check_dataset(dataset, signature(mod)[0], "evaluate")
+    batches = batches_of(dataset, signature(mod)[0])
     graph = Graph(mod["main"])
     run = Evaluator(graph, [graph.output], mod)
     outputs = [run(batch)[0] for batch in batches]

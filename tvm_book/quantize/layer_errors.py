@@ -16,7 +16,7 @@ from tvm import IRModule
 
 from .._signature import signature
 from ._agreement import Agreement
-from ._dataset import batch_size, check_dataset
+from ._dataset import batch_size, batches_of
 from ._evaluate import Evaluator
 from ._float_walk import FloatWalk
 from ._graph import operands
@@ -86,7 +86,7 @@ def layer_errors(
     mod = recipe.bind(mod, params)
     if data is None:
         raise ValueError("pass data=[{name: array}, ...]: the batches to measure on")
-    batches = check_dataset(data, signature(mod)[0], "layer_errors", "data")
+    batches = batches_of(data, signature(mod)[0], "data")
     calibrated = recipe.calibrated(mod)
     walk = FloatWalk(calibrated, recipe)
     inside = _Inside(Observed(calibrated, recipe, [layer.var for layer in walk.layers]))
