@@ -24,6 +24,8 @@ from tvm_book.quantize import QConfig, quantize, search
 from tvm_book.quantize._graph import Graph
 from tvm_book.quantize._operations import integer_share
 from tvm_book.quantize._passes import annotate_passes
+from tvm_book.quantize._trials import Trial
+from tvm_book.quantize.calibrate import Grid
 from tvm_book.quantize.calibrate._fingerprint import value_keys
 from tvm_book.quantize.calibrate._modes import activation_vars
 from tvm_book.quantize.evaluate import evaluate
@@ -153,6 +155,24 @@ def test_equal_arguments_give_equal_trials():
         for point in first.trials
         if (point.value, point.share) == (first.best.value, first.best.share)
     )
+
+
+def test_trials_are_alike_if_their_modules_are():
+    """Where data choose the grids they correct, too; a constant may choose the same grids."""
+    grid = Grid("input", np.float32(0.5), np.float32(-8), np.float32(7))
+    configs = [
+        QConfig(preset="accurate", **options)
+        for options in (
+            {"calibrate_mode": "minmax"},
+            {"calibrate_mode": "mse"},
+            {"calibrate_mode": "global_scale"},
+            {"calibrate_mode": "minmax", "skip": "fc"},
+        )
+    ]
+    found = [Trial(config, None, [grid]).signature for config in configs]
+    assert found[0] == found[1] and len(set(found)) == 3
+    found = [Trial(config, None, []).signature for config in configs]
+    assert len(set(found[:3])) == 1
 
 
 def test_the_budget_is_kept_and_time_too():

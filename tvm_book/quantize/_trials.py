@@ -41,7 +41,9 @@ class Trial(NamedTuple):
     @property
     def signature(self) -> str:
         """Equal for trials that make equal modules of one float model."""
-        digest = hashlib.blake2b("\n".join(self.config.skip).encode(), digest_size=16)
+        corrects = bool(self.grids) and looks_at_data(self.config) is not None
+        text = "\n".join([str(corrects), *self.config.skip])
+        digest = hashlib.blake2b(text.encode(), digest_size=16)
         for grid in self.grids:
             numbers = (np.asarray(x) for x in (grid.scale, grid.low, grid.high))
             digest.update(b"".join(x.tobytes() for x in numbers))
