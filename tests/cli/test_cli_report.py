@@ -28,7 +28,9 @@ def test_json_is_the_report_of_the_library(place, shop, expected):
 def test_the_text_has_the_table_and_the_explanation(invoke, expected):
     result = invoke(*ARGS)
     assert (result.exit_code, result.stderr) == (0, "")
-    assert result.stdout.endswith(f"\n{expected.explain()}\n")
+    said = expected.explain()
+    assert result.stdout.endswith(f"\n\n{said.to_text(summary=False)}\n")
+    assert result.stdout.count(said.summary) == 1
     for row in expected.rows():
         assert row["layer"] in result.stdout
 

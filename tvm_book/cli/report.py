@@ -64,4 +64,4 @@ def report(
     if as_json:
         print_json(found.to_dict())
     else:
-        show(found, f"\n{found.explain()}")
+        show(found, "", found.explain().to_text(summary=False))

@@ -75,12 +75,16 @@ class Explanation(Sequence):
         """
         return findings_html(self.findings, self.summary if summary else "", prefix)
 
-    def _repr_html_(self) -> str:
-        return self.to_html()
+    def to_text(self, summary: bool = True) -> str:
+        """Return what is printed.
 
-    def __repr__(self) -> str:
+        Parameters
+        ----------
+        summary : bool, optional
+            Whether to begin with the summary.
+        """
         heavy, groups = split(self.findings)
-        lines = [self.summary]
+        lines = [self.summary] if summary else []
         for finding in heavy[:SHOWN]:
             head = f"{MARKS[finding.severity]} {finding.where}: {finding.sentence}."
             lines += _with_advice(head, finding.advice)
@@ -89,6 +93,12 @@ class Explanation(Sequence):
         for group in groups:
             lines += _with_advice(f"{group.head}: {_names(group)}", group.advice)
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        return self.to_html()
+
+    def __repr__(self) -> str:
+        return self.to_text()
 
 
 def _names(group: Group) -> str:
