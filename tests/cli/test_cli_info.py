@@ -69,7 +69,7 @@ def test_results(invoke, shop):
     library = info(invoke, "out/model.so")
     assert library["kind"] == "compiled model"
     assert library["isa"] == run.isa
-    assert library["needs"] == list(isa.LEVELS[run.isa].needs)
+    assert library["kernels_need"] == list(isa.LEVELS[run.isa].needs)
     assert library["runs_here"] is True
     found = info(invoke, "out/recipe.safetensors")
     assert found["kind"] == "recipe"

@@ -65,15 +65,15 @@ SENTENCES = {
     "dominating_channel": (
         [tensor(channels=ONE_LARGE)],
         "channel 0 of its input from relu stretches the grid of all 5: it reaches 80, the channel "
-        "in the middle 10, which leaves that one 100 steps on each side of 0",
+        "in the middle 10, 100 steps of that grid",
         'equalize=True with preset="accurate" evens channels out, '
-        "calibrate_layers={'conv': \"percentile\"} clips the largest, and "
+        "calibrate_layers={'conv': \"kl_divergence\"} clips the largest, and "
         "qconfig(skip=['conv']) keeps the layer in float",
     ),
     "dominating_channel of a weight": (
         [tensor("weight", channels=np.array([0.1, 0.1, 0.1, 12.0]))],
         "channel 3 of its weight stretches the grid of all 4: it reaches 12, the channel in the "
-        "middle 0.1, which leaves that one 1 step on each side of 0",
+        "middle 0.1, 1 step of that grid",
         'weight_granularity="channel" gives each its own scale; preset="accurate" has it',
     ),
     "dead_channel": (

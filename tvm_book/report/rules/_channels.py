@@ -26,11 +26,11 @@ def dominating_channel(layer: LayerError, errors: LayerErrors) -> Iterator[Hint]
         largest, middle = float(alive.max()), float(np.median(alive))
         if largest >= DOMINATES * middle:
             number = int(np.argmax(operand.channels))
+            steps = round(middle / float(np.max(operand.scale)))
             yield Hint(
                 f"channel {number} of {what(operand)} stretches the grid of all "
                 f"{len(operand.channels)}: it reaches {largest:.4g}, the channel in the middle "
-                f"{middle:.4g}, which leaves that one "
-                f"{plural(round(middle / float(np.max(operand.scale))), 'step')} on each side of 0",
+                f"{middle:.4g}, {plural(steps, 'step') if steps else 'no step'} of that grid",
                 _even_out(layer, operand),
             )
 
@@ -43,7 +43,7 @@ def _even_out(layer: LayerError, operand: Operand) -> str:
         return f"qconfig(skip=[{layer.selector!r}]) keeps {layer.name} in float"
     return (
         'equalize=True with preset="accurate" evens channels out, '
-        f'calibrate_layers={{{layer.selector!r}: "percentile"}} clips the largest, '
+        f'calibrate_layers={{{layer.selector!r}: "kl_divergence"}} clips the largest, '
         f"and qconfig(skip=[{layer.selector!r}]) keeps the layer in float"
     )
 
