@@ -74,6 +74,8 @@ class Nested(nn.Module):
         (None, TypeError, "list of .name, shape. pairs .* not NoneType"),
         ([("data",)], TypeError, r"contains \('data',\)"),
         ([(1, (1, 3))], TypeError, r"contains \(1, "),
+        ((torch.zeros(1, 3),), TypeError, r"but contains a Tensor of shape \(1, 3\)$"),
+        ([("data", torch.zeros(2, 3))], TypeError, r"contains a Tensor of shape \(3,\): every"),
         ([("data", 3)], TypeError, "shape of input 'data' must be a tuple of integers, not 3"),
         ([("data", "13")], TypeError, "must be a tuple of integers, not '13'"),
         ([("data", ("n", 3))], TypeError, "contains 'n'.*fixed integer"),

@@ -50,7 +50,7 @@ def parse_input_shapes(input_shapes: Any) -> list[ModelInput]:
 
 def _parse_one(item: Any) -> ModelInput:
     if not isinstance(item, list | tuple) or len(item) != 2 or not isinstance(item[0], str):
-        raise TypeError(f"input_shapes must be {_EXPECTED}, but contains {item!r}")
+        raise TypeError(f"input_shapes must be {_EXPECTED}, but contains {_short(item)}")
     name, shape = item
     dtype: Any = "float32"
     if not name:
@@ -62,7 +62,9 @@ def _parse_one(item: Any) -> ModelInput:
 
 def _parse_shape(name: str, shape: Any) -> tuple[int, ...]:
     if isinstance(shape, str) or not isinstance(shape, Iterable):
-        raise TypeError(f"the shape of input {name!r} must be a tuple of integers, not {shape!r}")
+        raise TypeError(
+            f"the shape of input {name!r} must be a tuple of integers, not {_short(shape)}"
+        )
     sizes = []
     for size in shape:
         try:
@@ -71,7 +73,7 @@ def _parse_shape(name: str, shape: Any) -> tuple[int, ...]:
             value = None
         if value is None:
             raise TypeError(
-                f"the shape of input {name!r} contains {size!r}: every size must be a fixed "
+                f"the shape of input {name!r} contains {_short(size)}: every size must be a fixed "
                 "integer, since shapes are static here; import once per size that you need"
             )
         if value <= 0:
@@ -93,3 +95,10 @@ def _parse_dtype(name: str, dtype: Any) -> str:
             f"the dtype of input {name!r} is {dtype!r}: use one of {', '.join(INPUT_DTYPES)}"
         )
     return text
+
+
+def _short(value: Any) -> str:
+    """Name a value in a message: an array by its type and shape, anything else as it is written."""
+    if getattr(value, "ndim", 0):
+        return f"a {type(value).__name__} of shape {tuple(value.shape)}"
+    return repr(value)
