@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
+from ._result_table import Column
 from .config import QConfig
 
 __all__ = ["COLUMNS", "Point", "mode_name"]
@@ -46,8 +46,7 @@ class Point:
         return self.share if self.cost is None else -self.cost
 
 
-# Heading, text for a point, whether it stands to the right.
-COLUMNS: tuple[tuple[str, Callable[[Point], str], bool], ...] = (
+COLUMNS: tuple[Column[Point], ...] = (
     ("#", lambda p: str(p.number), True),
     ("tried", lambda p: p.note, False),
     ("{metric}", lambda p: f"{p.value:.6g}", True),

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import html
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
-from rich.text import Text
 from tvm import IRModule
 
 from .._json import json_text
 from .._text import as_text, plural
 from ._front import best_of, front_of
 from ._point import COLUMNS, Point, mode_name
+from ._result_table import Column, result_html, result_table
 from ._subject import Subject
 from .recipe import Recipe
 
@@ -178,7 +176,7 @@ class SearchResult:
             labels=("cost" if by_cost else "multiplications in integers, %", self.metric),
         )
 
-    def _columns(self) -> list[tuple[str, Callable[[Point], str], bool]]:
+    def _columns(self) -> list[Column[Point]]:
         shown = [c for c in COLUMNS if c[0] != "cost" or self.trials[0].cost is not None]
         return [(heading.format(metric=self.metric), text, right) for heading, text, right in shown]
 
@@ -194,13 +192,12 @@ class SearchResult:
         -------
         rich.table.Table
         """
-        table = Table(title=self.statement, title_justify="left")
-        for heading, _, right in self._columns():
-            table.add_column(heading, justify="right" if right else "left", overflow="fold")
-        for point in self.trials if all_trials else self.front:
-            style = "bold" if point == self.best else ""
-            table.add_row(*(Text(text(point)) for _, text, _ in self._columns()), style=style)
-        return table
+        return result_table(
+            self.statement,
+            self._columns(),
+            self.trials if all_trials else self.front,
+            lambda point: "bold" if point == self.best else "",
+        )
 
     def __rich__(self) -> Table:
         return self.table()
@@ -209,9 +206,4 @@ class SearchResult:
         return as_text(self.table())
 
     def _repr_html_(self) -> str:
-        from ..viz import table
-
-        rows = [
-            {heading: text(point) for heading, text, _ in self._columns()} for point in self.front
-        ]
-        return f"<p>{html.escape(self.statement)}</p>{table(rows)._repr_html_()}"
+        return result_html(self.statement, self._columns(), self.front)

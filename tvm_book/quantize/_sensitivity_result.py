@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import html
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from rich.table import Table
-from rich.text import Text
 
 from .._json import json_text
 from .._text import as_text, plural
+from ._result_table import Column, result_html, result_table
 
 __all__ = ["LayerCost", "Sensitivity"]
 
@@ -49,13 +48,12 @@ class LayerCost:
         return 10 ** (-self.sqnr_db / 10)
 
 
-# Heading, attribute, text of the value, whether it stands to the right.
-_COLUMNS: tuple[tuple[str, str, Callable[[Any], str], bool], ...] = (
-    ("layer", "name", str, False),
-    ("op", "op", str, False),
-    ("output dB", "sqnr_db", lambda x: f"{x:.1f}", True),
-    ("{metric}", "value", lambda x: f"{x:.5g}", True),
-    ("of multiplications", "share", lambda x: f"{x:.1%}", True),
+_COLUMNS: tuple[Column[LayerCost], ...] = (
+    ("layer", lambda cost: cost.name, False),
+    ("op", lambda cost: cost.op, False),
+    ("output dB", lambda cost: f"{cost.sqnr_db:.1f}", True),
+    ("{metric}", lambda cost: f"{cost.value:.5g}", True),
+    ("of multiplications", lambda cost: f"{cost.share:.1%}", True),
 )
 
 
@@ -110,8 +108,8 @@ class Sensitivity:
     def _title(self) -> str:
         return f"One layer in int8, all else in float, on {plural(self.samples, 'sample')}"
 
-    def _columns(self) -> list[tuple[str, str, Callable[[Any], str], bool]]:
-        shown = [c for c in _COLUMNS if (c[1], self.metric) != ("value", "sqnr_db")]
+    def _columns(self) -> list[Column[LayerCost]]:
+        shown = [c for c in _COLUMNS if (c[0], self.metric) != ("{metric}", "sqnr_db")]
         return [(heading.format(metric=self.metric), *rest) for heading, *rest in shown]
 
     def table(self) -> Table:
@@ -121,12 +119,7 @@ class Sensitivity:
         -------
         rich.table.Table
         """
-        table = Table(title=self._title(), title_justify="left")
-        for heading, _, _, right in self._columns():
-            table.add_column(heading, justify="right" if right else "left", no_wrap=right)
-        for layer in self.layers:
-            table.add_row(*(Text(text(getattr(layer, key))) for _, key, text, _ in self._columns()))
-        return table
+        return result_table(self._title(), self._columns(), self.layers)
 
     def __rich__(self) -> Table:
         return self.table()
@@ -135,10 +128,4 @@ class Sensitivity:
         return as_text(self.table())
 
     def _repr_html_(self) -> str:
-        from ..viz import table
-
-        rows = [
-            {heading: text(getattr(layer, key)) for heading, key, text, _ in self._columns()}
-            for layer in self.layers
-        ]
-        return f"<p>{html.escape(self._title())}</p>{table(rows)._repr_html_()}"
+        return result_html(self._title(), self._columns(), self.layers)
