@@ -5,11 +5,9 @@ import tvm
 from hypothesis import HealthCheck, settings
 from tvm import relax
 
-from tvm_book.backend import build, resolve_target
-from tvm_book.backend.isa import available
+from tests.backend.levels import TARGET
+from tvm_book.backend import build
 
-TARGET = resolve_target("llvm")
-LEVELS = [level.name for level in available(TARGET)]
 # A class of `examples` modules is compiled for each level; threads are drawn.
 EXAMPLES = settings(max_examples=3, suppress_health_check=[HealthCheck.too_slow])
 

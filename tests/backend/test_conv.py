@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from tvm import relax
 from tvm.relax import op
 
+from tests.backend import levels
+from tests.backend.levels import TARGET
 from tests.backend.traps import PARAM as TRAPPED
-from tvm_book.backend import build, resolve_target
-from tvm_book.backend.isa import available
+from tvm_book.backend import build
 
-TARGET = resolve_target("llvm")
-LEVELS = [*(level.name for level in available(TARGET)), TRAPPED]
+LEVELS = [*levels.LEVELS, TRAPPED]
 CHANNELS = st.sampled_from([1, 3, 5, 16, 17, 65])
 SLOW = settings(
     max_examples=12,

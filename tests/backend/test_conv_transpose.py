@@ -9,7 +9,8 @@ from torch.nn import functional
 from tvm import relax
 from tvm.relax import op
 
-from tests.backend.kernel_cases import EXAMPLES, LEVELS, outputs, values
+from tests.backend.kernel_cases import EXAMPLES, outputs, values
+from tests.backend.levels import LEVELS
 
 TORCH = {
     (1, False): functional.conv1d,

@@ -8,16 +8,15 @@ from hypothesis import strategies as st
 from tvm import relax
 from tvm.relax import op
 
-from tvm_book.backend import build, resolve_target
+from tests.backend.levels import LEVELS, TARGET
+from tvm_book.backend import build
 from tvm_book.backend.graph._entry import collapse, reading_axis, writing_axis
 from tvm_book.backend.graph._layout import allocate
-from tvm_book.backend.isa import available, select
+from tvm_book.backend.isa import select
 from tvm_book.backend.kernels._kernel import Kernel
 from tvm_book.backend.kernels._transpose import transposed
 from tvm_book.backend.kernels._view import dense
 
-TARGET = resolve_target("llvm")
-LEVELS = [level.name for level in available(TARGET)]
 SIZES = st.sampled_from([1, 3, 4, 5, 17, 65])
 DTYPES = ["int8", "float32", "int32"]
 

@@ -8,12 +8,13 @@ from hypothesis import strategies as st
 from tvm import relax
 from tvm.relax import op
 
+from tests.backend import levels
+from tests.backend.levels import TARGET
 from tests.backend.traps import PARAM as TRAPPED
-from tvm_book.backend import build, resolve_target
-from tvm_book.backend.isa import available, select
+from tvm_book.backend import build
+from tvm_book.backend.isa import select
 
-TARGET = resolve_target("llvm")
-LEVELS = [*(level.name for level in available(TARGET)), TRAPPED]
+LEVELS = [*levels.LEVELS, TRAPPED]
 SIZES = st.sampled_from([1, 3, 5, 17, 65])
 BATCH = st.integers(1, 3)
 WIDE = {"int8": ("int32", "int64"), "float32": ("float32", "float64")}

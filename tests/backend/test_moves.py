@@ -9,12 +9,10 @@ from hypothesis import strategies as st
 from tvm import relax
 from tvm.relax import op
 
-from tvm_book.backend import build, resolve_target
-from tvm_book.backend.isa import available
+from tests.backend.levels import LEVELS, TARGET
+from tvm_book.backend import build
 from tvm_book.backend.kernels._view import dense
 
-TARGET = resolve_target("llvm")
-LEVELS = [level.name for level in available(TARGET)]
 SIZES = st.sampled_from([1, 3, 5, 17])
 
 

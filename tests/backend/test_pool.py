@@ -10,7 +10,8 @@ from torch.nn import functional
 from tvm import relax
 from tvm.relax import op
 
-from tests.backend.kernel_cases import EXAMPLES, LEVELS, TARGET, outputs, values
+from tests.backend.kernel_cases import EXAMPLES, outputs, values
+from tests.backend.levels import LEVELS, TARGET
 from tvm_book.backend import cpu_pipeline
 from tvm_book.quantize.ops import global_avg_pool2d
 

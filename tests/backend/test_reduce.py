@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from tvm import relax
 from tvm.relax import op
 
-from tests.backend.kernel_cases import EXAMPLES, LEVELS, outputs, values
+from tests.backend.kernel_cases import EXAMPLES, outputs, values
+from tests.backend.levels import LEVELS
 
 NUMPY = {op.sum: np.sum, op.mean: np.mean, op.max: np.max, op.min: np.min}
 NAMES = ["sum", "mean", "max", "min"]

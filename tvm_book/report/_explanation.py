@@ -56,11 +56,28 @@ class Explanation(Sequence):
         return iter(self.findings)
 
     def of(self, layer: str | int) -> tuple[Finding, ...]:
-        """Return the findings of one layer, meant by its name or its position."""
+        """Return the findings of one layer.
+
+        Parameters
+        ----------
+        layer : str or int
+            Its name, or its position in the order in which layers run.
+
+        Returns
+        -------
+        tuple of Finding
+            Empty if there is no such layer.
+        """
         return tuple(f for f in self.findings if layer in (f.layer, f.position))
 
     def to_dicts(self) -> list[dict[str, Any]]:
-        """Return the findings as plain values."""
+        """Return the findings as plain values.
+
+        Returns
+        -------
+        list of dict
+            With the attributes of `Finding` as keys.
+        """
         return [vars(finding).copy() for finding in self.findings]
 
     def to_html(self, prefix: str = "", summary: bool = True) -> str:
@@ -72,6 +89,11 @@ class Explanation(Sequence):
             If given, a layer's name has the ``id`` ``f"{prefix}{position}"``.
         summary : bool, optional
             Whether to begin with the summary.
+
+        Returns
+        -------
+        str
+            A ``ul``, behind a ``p`` with the summary.
         """
         return findings_html(self.findings, self.summary if summary else "", prefix)
 
@@ -82,6 +104,11 @@ class Explanation(Sequence):
         ----------
         summary : bool, optional
             Whether to begin with the summary.
+
+        Returns
+        -------
+        str
+            Lines, wrapped; names and options are not broken.
         """
         heavy, groups = split(self.findings)
         lines = [self.summary] if summary else []
